@@ -1,0 +1,39 @@
+#pragma once
+// The tensor types of GGUF files: their numbers, names, sizes. Those the engine cannot run are listed too, so
+// that a refusal can call them by name.
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace bitnet {
+
+/// Numbers of the ggml type field, as bitnet.cpp's fork family uses them (I2_S 36, TL1 38, TL2 39).
+enum class TensorType : std::uint32_t {
+  f32 = 0,
+  f16 = 1,
+  q4_0 = 2,
+  q5_0 = 6,
+  q8_0 = 8,
+  q4_k = 12,
+  q6_k = 14,
+  bf16 = 30,
+  tq1_0 = 34,
+  tq2_0 = 35,
+  i2_s = 36,
+  i8_s = 37,
+  tl1 = 38,
+  tl2 = 39,
+  iq1_bn = 134,
+  iq2_bn = 135,
+};
+
+/// "I2_S", "F16", ... for every type number known in the ggml family; "" when the number is unknown.
+std::string_view type_name(std::uint32_t number);
+
+/// Bytes of a tensor with ne0 elements per row and `rows` rows, or nothing when the size is not defined for the
+/// type (unknown, or ne0 does not divide into blocks) or does not fit into 63 bits.
+/// I2_S: elements / 4 + 32 (reference-semantics 1.4).
+std::optional<std::uint64_t> tensor_bytes(TensorType type, std::uint64_t ne0, std::uint64_t rows);
+
+}  // namespace bitnet
