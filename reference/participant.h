@@ -1,0 +1,69 @@
+#pragma once
+// A participant: anything that can load a model, take token ids and show logits and activations (design.md 1).
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/model/config.h"
+#include "engine/model/operation.h"
+#include "engine/model/taps.h"
+#include "engine/tokenizer/tokenizer.h"
+
+namespace crossval {
+
+using bitnet::TapId;
+using bitnet::Token;
+
+/// A tap with its own memory, as it travels from a participant to the comparison.
+struct Tensor {
+  TapId id;
+  std::vector<std::int64_t> offsets;  // rows + 1
+  std::vector<float> values;
+  std::int64_t rows() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
+  std::span<const float> row(std::int64_t i) const {
+    const auto at = static_cast<std::size_t>(i);
+    return {values.data() + offsets[at], static_cast<std::size_t>(offsets[at + 1] - offsets[at])};
+  }
+};
+
+/// Receives tensors as they are produced.
+using TensorSink = std::function<void(Tensor&&)>;
+
+struct Identity {
+  std::string name;     // "engine", "oracle", ...
+  std::string version;
+  std::string build;    // compiler and flags
+  std::map<std::string, std::string> details;  // isa, threads, ...
+};
+
+/// One participant with one loaded model and one sequence.
+class Participant {
+ public:
+  virtual ~Participant() = default;
+
+  virtual Identity identity() const = 0;
+  virtual std::int64_t n_vocab() const = 0;
+  /// The taps that it can show; result_output (the logits) among them.
+  virtual std::vector<TapId> taps() const = 0;
+  virtual std::vector<Token> tokenize(std::string_view text, bool add_special, bool parse_special) = 0;
+  /// The bytes of one token; empty for control tokens.
+  virtual std::string piece(Token token) = 0;
+
+  /// Forgets all tokens.
+  virtual void reset() = 0;
+  /// One evaluation: appends the tokens to the sequence and shows, in the order of production, every tap of `wanted`
+  /// (one row per token), logits included.
+  virtual void eval(std::span<const Token> tokens, const std::function<bool(TapId)>& wanted, const TensorSink& sink) = 0;
+
+  /// Whether `evaluate` works, and the values of one operation on given inputs: rows one after another.
+  virtual bool can_evaluate() const { return false; }
+  virtual std::vector<float> evaluate(const bitnet::Operation& operation) = 0;
+};
+
+}  // namespace crossval
