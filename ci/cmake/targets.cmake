@@ -1,7 +1,9 @@
 # How every target of this project is made: warnings, sanitizers, tests.
 include_directories(${PROJECT_SOURCE_DIR})
-add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
-                    -Wold-style-cast -Wundef)
+add_compile_options(-Wall -Wextra -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
+                    -Wnon-virtual-dtor -Wold-style-cast -Wundef
+                    $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local> $<$<CXX_COMPILER_ID:Clang>:-Wshadow>)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 if(CROSSVAL_WERROR)
   add_compile_options(-Werror)
 endif()

@@ -21,7 +21,7 @@ struct Config {
   std::string architecture_name;  // "bitnet-b1.58", ...
   std::string name;               // general.name
   std::int64_t n_vocab = 0;
-  std::int64_t n_ctx = 0;      // context_length
+  std::int64_t n_ctx = 0;  // context_length
   std::int64_t n_embd = 0;
   std::int64_t n_ff = 0;
   std::int64_t n_layer = 0;
@@ -31,7 +31,7 @@ struct Config {
   std::int64_t n_rot = 0;      // even, <= head_dim
   float rms_eps = 0;
   float rope_freq_base = 10000;
-  float rope_freq_scale = 1;   // 1 / rope.scaling.factor
+  float rope_freq_scale = 1;  // 1 / rope.scaling.factor
   RopePairing rope_pairing = RopePairing::neox;
   Activation activation = Activation::relu_squared;
   bool sub_norms = true;

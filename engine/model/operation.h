@@ -1,6 +1,7 @@
 #pragma once
-// The forward pass as data: which operation makes each tap from which others. Whoever can evaluate one operation on
-// given inputs (engine, oracle, emulator) is asked through these types; that is how a local error is measured.
+// The forward pass as data: which operation makes each tap from which others. Whoever can evaluate one
+// operation on given inputs (engine, oracle, emulator) is asked through these types; that is how a local
+// error is measured.
 
 #include <cstdint>
 #include <optional>
@@ -21,14 +22,15 @@ struct OperationInputs {
 };
 OperationInputs inputs_of(const Config& config, TapId output);
 
-/// One operation with its inputs. Row i stands at positions[i]; rows are consecutive positions of one sequence.
+/// One operation with its inputs. Row i stands at positions[i]; rows are consecutive positions of one
+/// sequence.
 struct Operation {
   TapId output;
   std::span<const std::int32_t> positions;
   std::span<const std::int32_t> tokens;  // inp_embd: one id per row
   const float* a = nullptr;              // rows one after another, each tap_width(config, tap, position) long
   const float* b = nullptr;
-  const float* history = nullptr;        // [positions.back() + 1][G*hd]
+  const float* history = nullptr;  // [positions.back() + 1][G*hd]
 };
 
 }  // namespace bitnet

@@ -38,7 +38,9 @@ constexpr std::array<Name, kTapCount> kNames = {{
     {"result_output", "", "result_output"},
 }};
 
-const Name& name_of(Tap tap) { return kNames[static_cast<std::size_t>(tap)]; }
+const Name& name_of(Tap tap) {
+  return kNames[static_cast<std::size_t>(tap)];
+}
 
 bool exists(const Config& config, Tap tap) {
   return config.sub_norms || (tap != Tap::attn_sub_norm && tap != Tap::ffn_sub_norm);
@@ -50,7 +52,9 @@ bool has_layer(Tap tap) {
   return tap != Tap::inp_embd && tap != Tap::result_norm && tap != Tap::result_output;
 }
 
-std::string_view base_name(Tap tap) { return name_of(tap).base; }
+std::string_view base_name(Tap tap) {
+  return name_of(tap).base;
+}
 
 std::string to_string(TapId id) {
   const Name& name = name_of(id.tap);
@@ -85,7 +89,8 @@ std::vector<TapId> canonical_taps(const Config& config) {
   std::vector<TapId> taps{{Tap::inp_embd, -1}};
   for (int layer = 0; layer < config.n_layer; ++layer)
     for (int i = 0; i < kTapCount; ++i)
-      if (const auto tap = static_cast<Tap>(i); has_layer(tap) && exists(config, tap)) taps.push_back({tap, layer});
+      if (const auto tap = static_cast<Tap>(i); has_layer(tap) && exists(config, tap))
+        taps.push_back({tap, layer});
   taps.push_back({Tap::result_norm, -1});
   taps.push_back({Tap::result_output, -1});
   return taps;

@@ -1,5 +1,6 @@
 #pragma once
-// Taps: the named activations of the forward pass (design.md 6). One list serves engine, references and reports.
+// Taps: the named activations of the forward pass (design.md 6). One list serves engine, references and
+// reports.
 
 #include <cstddef>
 #include <cstdint>
@@ -73,8 +74,8 @@ struct TapTensor {
   }
 };
 
-/// Shown each operation's output before the next operation or the KV cache reads it; `show` may change the values.
-/// `wants` tells which taps are shown. Looking changes no bit of any result.
+/// Shown each operation's output before the next operation or the KV cache reads it; `show` may change the
+/// values. `wants` tells which taps are shown. Looking changes no bit of any result.
 struct TapHook {
   std::function<bool(TapId)> wants;
   std::function<void(const TapTensor&)> show;

@@ -1,0 +1,374 @@
+#include "engine/model/context.h"
+
+#include <algorithm>
+
+#include "engine/error.h"
+
+namespace bitnet {
+namespace {
+
+RopeTable make_rope(const Model& model, const ContextOptions& options) {
+  const auto& freqs = model.weights().rope_freqs;
+  if (options.recorded_rope)
+    return {model.config(), freqs, options.recorded_rope->cos, options.recorded_rope->sin};
+  return {model.config(), freqs, options.rope};
+}
+
+int thread_count(const ContextOptions& options) {
+  if (options.threads < 0 || options.threads > 1024)
+    throw InputError("threads: must be between 1 and 1024, not " + std::to_string(options.threads));
+  return options.threads == 0 ? physical_cores() : options.threads;
+}
+
+std::int64_t context_length(const Model& model, const ContextOptions& options) {
+  return options.n_ctx > 0 ? std::min(options.n_ctx, model.config().n_ctx) : model.config().n_ctx;
+}
+
+template <class T>
+void grow(std::vector<T>& v, std::int64_t n) {
+  if (static_cast<std::int64_t>(v.size()) < n) v.resize(static_cast<std::size_t>(n));
+}
+
+// Row boundaries of a dense tensor.
+void uniform_offsets(std::vector<std::int64_t>& offsets, std::int64_t rows, std::int64_t width) {
+  offsets.resize(static_cast<std::size_t>(rows) + 1);
+  for (std::int64_t i = 0; i <= rows; ++i) offsets[static_cast<std::size_t>(i)] = i * width;
+}
+
+}  // namespace
+
+Context::Context(const Model& model, const ContextOptions& options)
+    : model_(model),
+      config_(model.config()),
+      batch_(std::max<std::int64_t>(1, options.batch)),
+      cache_(config_, context_length(model, options), options.sequences),
+      operations_(config_, model.weights(), select_kernels(options.isa), thread_count(options),
+                  make_rope(model, options)) {}
+
+void Context::check(std::span<const BatchRow> rows) const {
+  for (const BatchRow& row : rows) {
+    if (row.token < 0 || row.token >= config_.n_vocab)
+      throw InputError("token " + std::to_string(row.token) + " is outside the vocabulary of " +
+                       std::to_string(config_.n_vocab));
+    if (row.sequence < 0 || row.sequence >= cache_.sequences())
+      throw InputError("sequence " + std::to_string(row.sequence) + " does not exist; there are " +
+                       std::to_string(cache_.sequences()));
+  }
+  for (int s = 0; s < cache_.sequences(); ++s) {
+    const auto more =
+        std::count_if(rows.begin(), rows.end(), [s](const BatchRow& r) { return r.sequence == s; });
+    if (cache_.length(s) + more > cache_.capacity())
+      throw InputError("context full: " + std::to_string(cache_.length(s)) + " tokens and " +
+                       std::to_string(more) + " more exceed the context of " +
+                       std::to_string(cache_.capacity()) + "; shorten the prompt or ask for fewer tokens");
+  }
+}
+
+std::span<const float> Context::forward(std::span<const BatchRow> rows, const TapHook* hook) {
+  check(rows);
+  const auto wanted = std::count_if(rows.begin(), rows.end(), [](const BatchRow& r) { return r.logits; });
+  grow(logits_, wanted * config_.n_vocab);
+  float* logits = logits_.data();
+  for (std::size_t at = 0; at < rows.size(); at += static_cast<std::size_t>(batch_)) {
+    const auto part = rows.subspan(at, std::min(static_cast<std::size_t>(batch_), rows.size() - at));
+    forward_batch(part, hook, logits);
+    logits +=
+        std::count_if(part.begin(), part.end(), [](const BatchRow& r) { return r.logits; }) * config_.n_vocab;
+  }
+  return {logits_.data(), static_cast<std::size_t>(wanted * config_.n_vocab)};
+}
+
+void Context::forward_batch(std::span<const BatchRow> rows, const TapHook* hook, float* logits) {
+  const Config& c = config_;
+  Operations& op = operations_;
+  const Weights& w = model_.weights();
+  auto T = static_cast<std::int64_t>(rows.size());
+  const std::int64_t d = c.n_embd, qw = c.q_width(), kvw = c.kv_width(), ff = c.n_ff;
+
+  grow(x_, T * d);
+  grow(normed_, T * std::max(d, qw));
+  grow(q_, T * qw);
+  grow(k_, T * kvw);
+  grow(v_, T * kvw);
+  grow(q_half_, T * qw);
+  grow(k_half_, T * kvw);
+  grow(v_half_, T * kvw);
+  grow(attended_, T * qw);
+  grow(branch_, T * d);
+  grow(gate_, T * ff);
+  grow(up_, T * ff);
+
+  // Each row takes the next position of its sequence.
+  tokens_.clear();
+  positions_.clear();
+  for (const BatchRow& row : rows) {
+    tokens_.push_back(row.token);
+    positions_.push_back(static_cast<std::int32_t>(cache_.length(row.sequence)));
+    cache_.extend(row.sequence, 1);
+  }
+
+  const auto tap = [&](Tap which, std::int64_t layer, float* data, std::int64_t width) {
+    if (!hook) return;
+    const TapId id{which, has_layer(which) ? static_cast<int>(layer) : -1};
+    if (!hook->wants(id)) return;
+    uniform_offsets(offsets_, T, width);
+    hook->show({id, offsets_, data});
+  };
+
+  op.embed(tokens_, x_.data());
+  tap(Tap::inp_embd, -1, x_.data(), d);
+
+  for (std::int64_t i = 0; i < c.n_layer; ++i) {
+    const LayerWeights& l = w.layers[static_cast<std::size_t>(i)];
+
+    op.norm(x_.data(), T, l.attn_norm, normed_.data());
+    tap(Tap::attn_norm, i, normed_.data(), d);
+
+    op.quantize(normed_.data(), T, d);
+    op.project(l.attn_q, q_.data());
+    tap(Tap::q_proj, i, q_.data(), qw);
+    op.rope(q_.data(), c.n_head, positions_);
+    tap(Tap::q_rope, i, q_.data(), qw);
+    op.project(l.attn_k, k_.data());
+    tap(Tap::k_proj, i, k_.data(), kvw);
+    op.rope(k_.data(), c.n_head_kv, positions_);
+    tap(Tap::k_rope, i, k_.data(), kvw);
+    op.project(l.attn_v, v_.data());
+    tap(Tap::v_proj, i, v_.data(), kvw);
+
+    op.to_f16(q_.data(), T * qw, q_half_.data());
+    op.to_f16(k_.data(), T * kvw, k_half_.data());
+    op.to_f16(v_.data(), T * kvw, v_half_.data());
+    visible_.clear();
+    for (std::int64_t t = 0; t < T; ++t) {
+      const int s = rows[static_cast<std::size_t>(t)].sequence;
+      const std::int64_t cell = positions_[static_cast<std::size_t>(t)];
+      cache_.store(s, i, cell, k_half_.data() + t * kvw, v_half_.data() + t * kvw);
+      visible_.push_back({cache_.key_pages(s, i), cache_.value_pages(s, i), cell + 1});
+    }
+    attention(i, T, hook);
+    tap(Tap::attn_ctx, i, attended_.data(), qw);
+
+    if (c.sub_norms) {
+      op.norm(attended_.data(), T, l.attn_sub_norm, normed_.data());
+      tap(Tap::attn_sub_norm, i, normed_.data(), qw);
+    } else {
+      std::copy_n(attended_.data(), T * qw, normed_.data());
+    }
+    op.quantize(normed_.data(), T, qw);
+    op.project(l.attn_output, branch_.data());
+    tap(Tap::attn_out, i, branch_.data(), d);
+
+    // After the last attention, rows whose logits nobody wants have no further effect.
+    if (i + 1 == c.n_layer && !hook) T = keep_rows_with_logits(rows);
+
+    op.add(branch_.data(), x_.data(), T * d, x_.data());
+    tap(Tap::ffn_inp, i, x_.data(), d);
+
+    op.norm(x_.data(), T, l.ffn_norm, normed_.data());
+    tap(Tap::ffn_norm, i, normed_.data(), d);
+    op.quantize(normed_.data(), T, d);
+    op.project(l.ffn_gate, gate_.data());
+    tap(Tap::ffn_gate, i, gate_.data(), ff);
+    op.project(l.ffn_up, up_.data());
+    tap(Tap::ffn_up, i, up_.data(), ff);
+    op.activate(gate_.data(), T * ff, gate_.data());
+    tap(Tap::ffn_act, i, gate_.data(), ff);
+    op.mul(gate_.data(), up_.data(), T * ff, gate_.data());
+    tap(Tap::ffn_par, i, gate_.data(), ff);
+    if (c.sub_norms) {
+      op.norm(gate_.data(), T, l.ffn_sub_norm, gate_.data());
+      tap(Tap::ffn_sub_norm, i, gate_.data(), ff);
+    }
+    op.quantize(gate_.data(), T, ff);
+    op.project(l.ffn_down, branch_.data());
+    tap(Tap::ffn_down, i, branch_.data(), d);
+
+    op.add(branch_.data(), x_.data(), T * d, x_.data());
+    tap(Tap::l_out, i, x_.data(), d);
+  }
+
+  if (T == 0) return;
+  op.norm(x_.data(), T, w.output_norm, normed_.data());
+  tap(Tap::result_norm, -1, normed_.data(), d);
+  if (hook) {
+    // All rows went through; their logits are a tap, and the caller's choice of rows is copied out of it.
+    grow(scores_, T * c.n_vocab);
+    op.head(normed_.data(), T, scores_.data());
+    tap(Tap::result_output, -1, scores_.data(), c.n_vocab);
+    for (std::int64_t t = 0; t < T; ++t) {
+      if (!rows[static_cast<std::size_t>(t)].logits) continue;
+      std::copy_n(scores_.data() + t * c.n_vocab, c.n_vocab, logits);
+      logits += c.n_vocab;
+    }
+  } else {
+    op.head(normed_.data(), T, logits);
+  }
+}
+
+void Context::attention(std::int64_t layer, std::int64_t rows, const TapHook* hook) {
+  const TapId kq{Tap::kq, static_cast<int>(layer)};
+  const TapId soft{Tap::kq_soft_max, static_cast<int>(layer)};
+  const bool want_kq = hook && hook->wants(kq);
+  const bool want_soft = hook && hook->wants(soft);
+  if (!want_kq && !want_soft) {
+    operations_.attention(q_half_.data(), visible_, attended_.data());
+    return;
+  }
+  offsets_.assign(1, 0);
+  for (std::int64_t t = 0; t < rows; ++t)
+    offsets_.push_back(offsets_.back() + config_.n_head * visible_[static_cast<std::size_t>(t)].cells);
+  grow(scores_, offsets_.back());
+  operations_.scores(q_half_.data(), visible_, offsets_, scores_.data());
+  if (want_kq) hook->show({kq, offsets_, scores_.data()});
+  operations_.softmax(scores_.data(), visible_, offsets_);
+  if (want_soft) hook->show({soft, offsets_, scores_.data()});
+  operations_.context(scores_.data(), visible_, offsets_, attended_.data());
+}
+
+std::int64_t Context::keep_rows_with_logits(std::span<const BatchRow> rows) {
+  const std::int64_t d = config_.n_embd;
+  std::int64_t kept = 0;
+  for (std::size_t t = 0; t < rows.size(); ++t) {
+    if (!rows[t].logits) continue;
+    const auto from = static_cast<std::int64_t>(t);
+    if (kept != from) {
+      std::copy_n(x_.data() + from * d, d, x_.data() + kept * d);
+      std::copy_n(branch_.data() + from * d, d, branch_.data() + kept * d);
+    }
+    ++kept;
+  }
+  return kept;
+}
+
+OperationEvaluator::OperationEvaluator(const Model& model, const ContextOptions& options)
+    : model_(model),
+      config_(model.config()),
+      operations_(config_, model.weights(), select_kernels(options.isa), thread_count(options),
+                  make_rope(model, options)) {}
+
+std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
+  const Config& c = config_;
+  Operations& op = operations_;
+  const Weights& w = model_.weights();
+  const auto T = static_cast<std::int64_t>(o.positions.size());
+  const Tap tap = o.output.tap;
+
+  std::vector<std::int64_t> offsets{0};
+  for (std::int32_t p : o.positions) offsets.push_back(offsets.back() + tap_width(c, tap, p));
+  std::vector<float> y(static_cast<std::size_t>(offsets.back()));
+  if (T == 0) return y;
+
+  static const LayerWeights kNoLayer;
+  const LayerWeights& l = has_layer(tap) ? w.layers.at(static_cast<std::size_t>(o.output.layer)) : kNoLayer;
+  const auto product = [&](const TernaryMatrix& matrix) {
+    op.quantize(o.a, T, matrix.cols);
+    op.project(matrix, y.data());
+  };
+  const auto rotate = [&](std::int64_t heads) {
+    std::copy_n(o.a, y.size(), y.data());
+    op.rope(y.data(), heads, o.positions);
+  };
+  // The rows of keys or values given as history, in pages of a one-layer cache.
+  const auto paged = [&](KvCache& cache, std::vector<VisibleCells>& visible) {
+    const std::int64_t cells = o.positions.back() + 1, width = c.kv_width();
+    std::vector<f16> half(static_cast<std::size_t>(cells * width));
+    op.to_f16(o.history, cells * width, half.data());
+    cache.extend(0, cells);
+    for (std::int64_t cell = 0; cell < cells; ++cell)
+      cache.store(0, 0, cell, half.data() + cell * width, half.data() + cell * width);
+    for (std::int32_t p : o.positions)
+      visible.push_back({cache.key_pages(0, 0), cache.value_pages(0, 0), p + 1});
+  };
+  Config one_layer = c;
+  one_layer.n_layer = 1;
+
+  switch (tap) {
+    case Tap::inp_embd:
+      op.embed(o.tokens, y.data());
+      break;
+    case Tap::attn_norm:
+      op.norm(o.a, T, l.attn_norm, y.data());
+      break;
+    case Tap::q_proj:
+      product(l.attn_q);
+      break;
+    case Tap::q_rope:
+      rotate(c.n_head);
+      break;
+    case Tap::k_proj:
+      product(l.attn_k);
+      break;
+    case Tap::k_rope:
+      rotate(c.n_head_kv);
+      break;
+    case Tap::v_proj:
+      product(l.attn_v);
+      break;
+    case Tap::kq: {
+      KvCache cache(one_layer, o.positions.back() + 1, 1);
+      std::vector<VisibleCells> visible;
+      paged(cache, visible);
+      std::vector<f16> q(static_cast<std::size_t>(T * c.q_width()));
+      op.to_f16(o.a, T * c.q_width(), q.data());
+      op.scores(q.data(), visible, offsets, y.data());
+      break;
+    }
+    case Tap::kq_soft_max: {
+      std::copy_n(o.a, y.size(), y.data());
+      std::vector<VisibleCells> visible;
+      for (std::int32_t p : o.positions) visible.push_back({nullptr, nullptr, p + 1});
+      op.softmax(y.data(), visible, offsets);
+      break;
+    }
+    case Tap::attn_ctx: {
+      KvCache cache(one_layer, o.positions.back() + 1, 1);
+      std::vector<VisibleCells> visible;
+      paged(cache, visible);
+      std::vector<std::int64_t> p_offsets{0};
+      for (std::int32_t p : o.positions) p_offsets.push_back(p_offsets.back() + c.n_head * (p + 1));
+      op.context(o.a, visible, p_offsets, y.data());
+      break;
+    }
+    case Tap::attn_sub_norm:
+      op.norm(o.a, T, l.attn_sub_norm, y.data());
+      break;
+    case Tap::attn_out:
+      product(l.attn_output);
+      break;
+    case Tap::ffn_inp:
+    case Tap::l_out:
+      op.add(o.a, o.b, T * c.n_embd, y.data());
+      break;
+    case Tap::ffn_norm:
+      op.norm(o.a, T, l.ffn_norm, y.data());
+      break;
+    case Tap::ffn_gate:
+      product(l.ffn_gate);
+      break;
+    case Tap::ffn_up:
+      product(l.ffn_up);
+      break;
+    case Tap::ffn_act:
+      op.activate(o.a, T * c.n_ff, y.data());
+      break;
+    case Tap::ffn_par:
+      op.mul(o.a, o.b, T * c.n_ff, y.data());
+      break;
+    case Tap::ffn_sub_norm:
+      op.norm(o.a, T, l.ffn_sub_norm, y.data());
+      break;
+    case Tap::ffn_down:
+      product(l.ffn_down);
+      break;
+    case Tap::result_norm:
+      op.norm(o.a, T, w.output_norm, y.data());
+      break;
+    case Tap::result_output:
+      op.head(o.a, T, y.data());
+      break;
+  }
+  return y;
+}
+
+}  // namespace bitnet

@@ -1,0 +1,109 @@
+#pragma once
+// The forward pass of one model over a KV cache.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/model/kv_cache.h"
+#include "engine/model/model.h"
+#include "engine/model/operation.h"
+#include "engine/model/operations.h"
+#include "engine/model/taps.h"
+
+namespace bitnet {
+
+/// One token to evaluate: it is appended to its sequence.
+struct BatchRow {
+  std::int32_t token = 0;
+  int sequence = 0;
+  bool logits = true;  // whether this row's logits are wanted
+};
+
+/// A recorded RoPE table: [positions][n_rot / 2].
+struct RecordedRope {
+  std::vector<float> cos;
+  std::vector<float> sin;
+};
+
+struct ContextOptions {
+  std::string isa;         // "" = the best (kernels.h)
+  int threads = 0;         // 0 = physical cores
+  std::int64_t n_ctx = 0;  // tokens per sequence; 0 = the model's context length
+  int sequences = 1;
+  std::int64_t batch = 256;  // rows evaluated at once; any value gives the same bits
+  RopeMath rope = RopeMath::own;
+  std::optional<RecordedRope> recorded_rope;  // instead of computing one
+};
+
+/// The model must outlive the context. Not for use from several threads at once.
+class Context {
+ public:
+  Context(const Model& model, const ContextOptions& options);
+
+  const Model& model() const { return model_; }
+  const Kernels& kernels() const { return operations_.kernels(); }
+  int threads() const { return operations_.threads(); }
+  std::int64_t n_ctx() const { return cache_.capacity(); }
+
+  /// Evaluates the rows in order and returns the logits of those that want them, [wanted][n_vocab], valid
+  /// until the next call. With a hook, every tap it wants is shown for every row. Results do not depend on
+  /// how tokens are split over calls, on the other sequences in a call, on threads or instruction set. Throws
+  /// InputError when a token is outside the vocabulary or the context is full; nothing is evaluated then.
+  std::span<const float> forward(std::span<const BatchRow> rows, const TapHook* hook = nullptr);
+
+  std::int64_t length(int sequence) const { return cache_.length(sequence); }
+  /// Forgets the tokens from `length` on.
+  void truncate(int sequence, std::int64_t length) { cache_.truncate(sequence, length); }
+
+ private:
+  void check(std::span<const BatchRow> rows) const;
+  void forward_batch(std::span<const BatchRow> rows, const TapHook* hook, float* logits);
+  void attention(std::int64_t layer, std::int64_t rows, const TapHook* hook);
+  std::int64_t keep_rows_with_logits(std::span<const BatchRow> rows);
+
+  const Model& model_;
+  const Config& config_;
+  std::int64_t batch_;
+  KvCache cache_;
+  Operations operations_;
+
+  // Activations of one batch of T rows; each (T, width).
+  std::vector<float> x_;                 // (T, n_embd)  residual stream
+  std::vector<float> normed_;            // (T, max(n_embd, H*hd))
+  std::vector<float> q_;                 // (T, H*hd)
+  std::vector<float> k_;                 // (T, G*hd)
+  std::vector<float> v_;                 // (T, G*hd)
+  std::vector<f16> q_half_;              // (T, H*hd)
+  std::vector<f16> k_half_;              // (T, G*hd)
+  std::vector<f16> v_half_;              // (T, G*hd)
+  std::vector<float> attended_;          // (T, H*hd)
+  std::vector<float> branch_;            // (T, n_embd)  output of attention or FFN
+  std::vector<float> gate_;              // (T, n_ff)
+  std::vector<float> up_;                // (T, n_ff)
+  std::vector<float> scores_;            // ragged, only while a hook wants scores
+  std::vector<std::int32_t> tokens_;     // (T)
+  std::vector<std::int32_t> positions_;  // (T)
+  std::vector<VisibleCells> visible_;    // (T)
+  std::vector<std::int64_t> offsets_;    // (T + 1)
+  std::vector<float> logits_;
+};
+
+/// Evaluates single operations on given inputs, through the same operations as the forward pass: the same
+/// bits as the tap of a forward pass with those inputs. Has its own scratch memory and threads, so it may run
+/// beside a Context.
+class OperationEvaluator {
+ public:
+  OperationEvaluator(const Model& model, const ContextOptions& options);
+  /// Rows one after another, each tap_width(config, output, position) long.
+  std::vector<float> evaluate(const Operation& operation);
+
+ private:
+  const Model& model_;
+  const Config& config_;
+  Operations operations_;
+};
+
+}  // namespace bitnet

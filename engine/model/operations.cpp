@@ -1,0 +1,195 @@
+#include "engine/model/operations.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace bitnet {
+namespace {
+
+// Below this many elements, handing work to other threads costs more than it saves.
+constexpr std::int64_t kElementGrain = 8192;
+
+template <class T>
+void grow(std::vector<T>& v, std::int64_t n) {
+  if (static_cast<std::int64_t>(v.size()) < n) v.resize(static_cast<std::size_t>(n));
+}
+
+}  // namespace
+
+Operations::Operations(const Config& config, const Weights& weights, const Kernels& kernels, int threads,
+                       RopeTable rope)
+    : config_(config),
+      weights_(weights),
+      kernels_(kernels),
+      pool_(threads),
+      rope_(std::move(rope)),
+      kq_scale_(1.0f / std::sqrt(static_cast<float>(config.head_dim))),
+      scores_(static_cast<std::size_t>(pool_.threads())) {
+  // Reserved once, so that no token allocates; untouched memory costs nothing.
+  for (auto& s : scores_) s.reserve(static_cast<std::size_t>(config.n_ctx));
+}
+
+void Operations::embed(std::span<const std::int32_t> tokens, float* y) {
+  const std::int64_t n = config_.n_embd;
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    float* row = y + static_cast<std::int64_t>(t) * n;
+    if (weights_.token_embd.half)
+      kernels_.to_f32(weights_.token_embd.half + tokens[t] * n, n, row);
+    else
+      std::memcpy(row, weights_.token_embd.single + tokens[t] * n,
+                  static_cast<std::size_t>(n) * sizeof(float));
+  }
+}
+
+void Operations::norm(const float* x, std::int64_t rows, std::span<const float> weight, float* y) {
+  const auto n = static_cast<std::int64_t>(weight.size());
+  // The kernel takes up to eight rows side by side, since each sum has one fixed order.
+  pool_.parallel_for(rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
+    kernels_.rms_norm(x + begin * n, end - begin, n, weight.data(), n, config_.rms_eps, y + begin * n, n);
+  });
+}
+
+void Operations::quantize(const float* x, std::int64_t rows, std::int64_t n) {
+  grow(codes_, rows * n);
+  grow(scales_, rows);
+  grow(sums_, rows);
+  quantized_rows_ = rows;
+  quantized_width_ = n;
+  pool_.parallel_for(rows, 1, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t t = begin; t < end; ++t)
+      kernels_.quantize_row(x + t * n, n, codes_.data() + t * n, &scales_[static_cast<std::size_t>(t)],
+                            &sums_[static_cast<std::size_t>(t)]);
+  });
+}
+
+void Operations::project(const TernaryMatrix& w, float* y) {
+  const QuantizedRows x{codes_.data(), scales_.data(), sums_.data(), quantized_rows_, quantized_width_};
+  pool_.parallel_for(w.rows, 32, [&](std::int64_t begin, std::int64_t end, int) {
+    kernels_.ternary_matmul(w, begin, end, x, y, w.rows);
+  });
+}
+
+void Operations::rope(float* x, std::int64_t heads, std::span<const std::int32_t> positions) {
+  std::int64_t last = 0;
+  for (std::int32_t p : positions) last = p > last ? p : last;
+  rope_.prepare(last + 1);
+  const auto rows = static_cast<std::int64_t>(positions.size());
+  const std::int64_t width = heads * config_.head_dim;
+  pool_.parallel_for(rows, 4, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      const RopeTable::Row row = rope_.row(positions[static_cast<std::size_t>(t)]);
+      kernels_.rope(x + t * width, heads, config_.head_dim, config_.n_rot, config_.rope_pairing, row.cos,
+                    row.sin);
+    }
+  });
+}
+
+void Operations::to_f16(const float* x, std::int64_t n, f16* y) {
+  pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
+    kernels_.to_f16(x + begin, end - begin, y + begin);
+  });
+}
+
+float* Operations::worker_scores(int worker, std::int64_t cells) {
+  auto& scores = scores_[static_cast<std::size_t>(worker)];
+  grow(scores, cells);
+  return scores.data();
+}
+
+void Operations::attention(const f16* q, std::span<const VisibleCells> rows, float* context) {
+  const std::int64_t heads = config_.n_head;
+  const std::int64_t dim = config_.head_dim;
+  const std::int64_t heads_per_kv = heads / config_.n_head_kv;
+  pool_.parallel_for(static_cast<std::int64_t>(rows.size()) * heads, 1,
+                     [&](std::int64_t begin, std::int64_t end, int worker) {
+                       for (std::int64_t i = begin; i < end; ++i) {
+                         const VisibleCells& row = rows[static_cast<std::size_t>(i / heads)];
+                         const std::int64_t offset = i % heads / heads_per_kv * dim;
+                         float* p = worker_scores(worker, row.cells);
+                         kernels_.attn_scores(q + i * dim, row.keys, config_.kv_width(), offset, dim,
+                                              row.cells, p);
+                         kernels_.softmax(p, row.cells, kq_scale_);
+                         kernels_.attn_context(p, row.values, offset, dim, row.cells, context + i * dim);
+                       }
+                     });
+}
+
+void Operations::scores(const f16* q, std::span<const VisibleCells> rows,
+                        std::span<const std::int64_t> offsets, float* kq) {
+  const std::int64_t heads = config_.n_head;
+  const std::int64_t dim = config_.head_dim;
+  const std::int64_t heads_per_kv = heads / config_.n_head_kv;
+  pool_.parallel_for(
+      static_cast<std::int64_t>(rows.size()) * heads, 1, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const auto r = static_cast<std::size_t>(i / heads);
+          const std::int64_t h = i % heads;
+          kernels_.attn_scores(q + i * dim, rows[r].keys, config_.kv_width(), h / heads_per_kv * dim, dim,
+                               rows[r].cells, kq + offsets[r] + h * rows[r].cells);
+        }
+      });
+}
+
+void Operations::softmax(float* kq, std::span<const VisibleCells> rows,
+                         std::span<const std::int64_t> offsets) {
+  const std::int64_t heads = config_.n_head;
+  pool_.parallel_for(
+      static_cast<std::int64_t>(rows.size()) * heads, 1, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const auto r = static_cast<std::size_t>(i / heads);
+          kernels_.softmax(kq + offsets[r] + i % heads * rows[r].cells, rows[r].cells, kq_scale_);
+        }
+      });
+}
+
+void Operations::context(const float* p, std::span<const VisibleCells> rows,
+                         std::span<const std::int64_t> offsets, float* context) {
+  const std::int64_t heads = config_.n_head;
+  const std::int64_t dim = config_.head_dim;
+  const std::int64_t heads_per_kv = heads / config_.n_head_kv;
+  pool_.parallel_for(static_cast<std::int64_t>(rows.size()) * heads, 1,
+                     [&](std::int64_t begin, std::int64_t end, int) {
+                       for (std::int64_t i = begin; i < end; ++i) {
+                         const auto r = static_cast<std::size_t>(i / heads);
+                         const std::int64_t h = i % heads;
+                         kernels_.attn_context(p + offsets[r] + h * rows[r].cells, rows[r].values,
+                                               h / heads_per_kv * dim, dim, rows[r].cells, context + i * dim);
+                       }
+                     });
+}
+
+void Operations::activate(const float* gate, std::int64_t n, float* y) {
+  const auto kernel = config_.activation == Activation::silu ? kernels_.silu : kernels_.relu_squared;
+  pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
+    kernel(gate + begin, end - begin, y + begin);
+  });
+}
+
+void Operations::add(const float* a, const float* b, std::int64_t n, float* y) {
+  pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
+    kernels_.add(a + begin, b + begin, end - begin, y + begin);
+  });
+}
+
+void Operations::mul(const float* a, const float* b, std::int64_t n, float* y) {
+  pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
+    kernels_.mul(a + begin, b + begin, end - begin, y + begin);
+  });
+}
+
+void Operations::head(const float* x, std::int64_t rows, float* logits) {
+  const FloatMatrix& w = weights_.output;
+  if (w.half) {
+    // An F16 head takes its input rounded to F16, as the reference's dot product does (6.3).
+    grow(half_, rows * w.cols);
+    kernels_.to_f16(x, rows * w.cols, half_.data());
+  }
+  pool_.parallel_for(w.rows, 64, [&](std::int64_t begin, std::int64_t end, int) {
+    if (w.half)
+      kernels_.matmul_f16(w.half, w.cols, begin, end, half_.data(), rows, w.cols, logits, w.rows);
+    else
+      kernels_.matmul_f32(w.single, w.cols, begin, end, x, rows, w.cols, logits, w.rows);
+  });
+}
+
+}  // namespace bitnet

@@ -1,0 +1,74 @@
+#pragma once
+// The operations of the forward pass over rows of activations: kernels, threads and scratch memory put
+// together. The forward pass and the evaluation of single operations both go through these, so they cannot
+// differ.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/thread_pool.h"
+#include "engine/model/config.h"
+#include "engine/model/rope_table.h"
+#include "engine/model/weights.h"
+
+namespace bitnet {
+
+/// Where the keys and values of one row's sequence lie, and how many cells the row sees.
+struct VisibleCells {
+  const f16* const* keys = nullptr;
+  const f16* const* values = nullptr;
+  std::int64_t cells = 0;
+};
+
+/// Not for use from several threads at once (it has one set of scratch memory). Rows are dense.
+class Operations {
+ public:
+  Operations(const Config& config, const Weights& weights, const Kernels& kernels, int threads,
+             RopeTable rope);
+
+  const Kernels& kernels() const { return kernels_; }
+  int threads() const { return pool_.threads(); }
+
+  void embed(std::span<const std::int32_t> tokens, float* y);  // [T][n_embd]
+  void norm(const float* x, std::int64_t rows, std::span<const float> weight,
+            float* y);                                               // [T][weight.size()]
+  void quantize(const float* x, std::int64_t rows, std::int64_t n);  // input of the products that follow
+  void project(const TernaryMatrix& w, float* y);  // [T][w.rows], of the rows quantized last
+  void rope(float* x, std::int64_t heads, std::span<const std::int32_t> positions);  // [T][heads*hd]
+  void to_f16(const float* x, std::int64_t n, f16* y);
+  /// The attention of all heads; q and context are [T][H*hd]. One pass per row and head, nothing kept.
+  void attention(const f16* q, std::span<const VisibleCells> rows, float* context);
+  /// The same in three steps whose results can be seen: scores and probabilities are, row after row,
+  /// [H][cells]; row i begins at offsets[i].
+  void scores(const f16* q, std::span<const VisibleCells> rows, std::span<const std::int64_t> offsets,
+              float* kq);
+  void softmax(float* kq, std::span<const VisibleCells> rows, std::span<const std::int64_t> offsets);
+  void context(const float* p, std::span<const VisibleCells> rows, std::span<const std::int64_t> offsets,
+               float* context);
+  void activate(const float* gate, std::int64_t n, float* y);
+  void add(const float* a, const float* b, std::int64_t n, float* y);
+  void mul(const float* a, const float* b, std::int64_t n, float* y);
+  void head(const float* x, std::int64_t rows, float* logits);  // [T][n_vocab]
+
+ private:
+  float* worker_scores(int worker, std::int64_t cells);
+
+  const Config& config_;
+  const Weights& weights_;
+  const Kernels& kernels_;
+  ThreadPool pool_;
+  RopeTable rope_;
+  float kq_scale_;  // 1 / sqrt(hd)
+
+  std::vector<std::int8_t> codes_;  // [T][n]: the rows quantized last
+  std::vector<float> scales_;       // [T]
+  std::vector<std::int32_t> sums_;  // [T]
+  std::int64_t quantized_rows_ = 0;
+  std::int64_t quantized_width_ = 0;
+  std::vector<f16> half_;                   // [T][n_embd]: the head's input
+  std::vector<std::vector<float>> scores_;  // per worker: [n_ctx]
+};
+
+}  // namespace bitnet
