@@ -1,9 +1,10 @@
 #pragma once
-// The engine's kernels: one table of functions per instruction set. The scalar table is the specification; every
-// other table gives the same bits for every input its contract admits (design: "one result, everywhere").
+// The engine's kernels: one table of functions per instruction set. The scalar table is the specification;
+// every other table gives the same bits for every input its contract admits (design: "one result,
+// everywhere").
 //
-// Shapes are given as [rows][columns]; strides count elements. Pointers need no alignment beyond their type's.
-// No kernel allocates, throws, or reads or writes outside the ranges it is told.
+// Shapes are given as [rows][columns]; strides count elements. Pointers need no alignment beyond their
+// type's. No kernel allocates, throws, or reads or writes outside the ranges it is told.
 
 #include <cstdint>
 #include <span>
@@ -14,8 +15,8 @@
 
 namespace bitnet {
 
-/// A ternary weight matrix in the I2_S x86 layout (reference-semantics 2.2), [rows][cols], weight = scale * (code - 1).
-/// cols is a multiple of 128.
+/// A ternary weight matrix in the I2_S x86 layout (reference-semantics 2.2), [rows][cols], weight = scale *
+/// (code - 1). cols is a multiple of 128.
 struct TernaryMatrix {
   const std::uint8_t* codes = nullptr;
   std::int64_t rows = 0;
@@ -23,8 +24,8 @@ struct TernaryMatrix {
   float scale = 0;
 };
 
-/// Activations quantized row by row (reference-semantics 3.2): [rows][stride] int8 codes, a scale and the sum of
-/// the codes for each row.
+/// Activations quantized row by row (reference-semantics 3.2): [rows][stride] int8 codes, a scale and the sum
+/// of the codes for each row.
 struct QuantizedRows {
   const std::int8_t* codes = nullptr;
   const float* scales = nullptr;
@@ -53,17 +54,19 @@ struct Kernels {
   void (*ternary_matmul)(const TernaryMatrix& w, std::int64_t row_begin, std::int64_t row_end,
                          const QuantizedRows& x, float* y, std::int64_t y_stride);
 
-  /// y[t][m] = dot(w[m], x[t]) for m in [row_begin, row_end): section 6.3 with 16 lanes. w is [..][n], x [rows][x_stride].
+  /// y[t][m] = dot(w[m], x[t]) for m in [row_begin, row_end): section 6.3 with 16 lanes. w is [..][n], x
+  /// [rows][x_stride].
   void (*matmul_f16)(const f16* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end, const f16* x,
                      std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride);
 
   /// The same for F32 weights and activations: section 6.5 with 16 lanes, tail by fma in order.
-  void (*matmul_f32)(const float* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end, const float* x,
-                     std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride);
+  void (*matmul_f32)(const float* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                     const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
+                     std::int64_t y_stride);
 
   /// y[t] = fl(fl(x[t] * r) * weight), r by section 6.9 (sum of fl(x*x) in double, in order). y may be x.
-  void (*rms_norm)(const float* x, std::int64_t rows, std::int64_t x_stride, const float* weight, std::int64_t n,
-                   float eps, float* y, std::int64_t y_stride);
+  void (*rms_norm)(const float* x, std::int64_t rows, std::int64_t x_stride, const float* weight,
+                   std::int64_t n, float eps, float* y, std::int64_t y_stride);
 
   /// Rotates `heads` consecutive heads of `head_dim` in place; cos and sin have n_rot / 2 entries; elements
   /// from n_rot on stay. y0 = fma(x0, c, -fl(x1*s)), y1 = fma(x0, s, fl(x1*c)) (section 6.10).
@@ -75,23 +78,23 @@ struct Kernels {
   void (*attn_scores)(const f16* q, const f16* const* pages, std::int64_t cell_stride, std::int64_t offset,
                       std::int64_t head_dim, std::int64_t cells, float* scores);
 
-  /// In place over x[0..n): w = fl(x*scale), softmax by section 6.6 in its 16-lane form (chunks of 16 cells; the
-  /// cells that pad the last chunk count as e = 0), exponential by 6.7 in its AVX-512 form. n >= 1.
+  /// In place over x[0..n): w = fl(x*scale), softmax by section 6.6 in its 16-lane form (chunks of 16 cells;
+  /// the cells that pad the last chunk count as e = 0), exponential by 6.7 in its AVX-512 form. n >= 1.
   void (*softmax)(float* x, std::int64_t n, float scale);
 
-  /// out[d] = sum over cells c < cells of f16(p[c]) * value(c, d): section 6.3 with 16 lanes over the cells, the
-  /// row taken as C = cells rounded up to 32 long (so that when C % 64 == 32 the last 32 are the tail added in
-  /// double). Values are stored channel by channel: value(c, d) = pages[c / 64][(offset + d) * 64 + c % 64].
-  /// Cells >= `cells` count as zero and their stored values are never used (they may hold anything).
+  /// out[d] = sum over cells c < cells of f16(p[c]) * value(c, d): section 6.3 with 16 lanes over the cells,
+  /// the row taken as C = cells rounded up to 32 long (so that when C % 64 == 32 the last 32 are the tail
+  /// added in double). Values are stored channel by channel: value(c, d) = pages[c / 64][(offset + d) * 64 +
+  /// c % 64]. Cells >= `cells` count as zero and their stored values are never used (they may hold anything).
   void (*attn_context)(const float* p, const f16* const* pages, std::int64_t offset, std::int64_t head_dim,
                        std::int64_t cells, float* out);
 
-  void (*add)(const float* a, const float* b, std::int64_t n, float* y);       // fl(a + b)
-  void (*mul)(const float* a, const float* b, std::int64_t n, float* y);       // fl(a * b)
-  void (*relu_squared)(const float* x, std::int64_t n, float* y);              // r = x > 0 ? x : 0; fl(r * r)
-  void (*silu)(const float* x, std::int64_t n, float* y);                      // section 6.8, 16-lane form throughout
-  void (*to_f16)(const float* x, std::int64_t n, f16* y);                      // round to nearest even
-  void (*to_f32)(const f16* x, std::int64_t n, float* y);                      // exact
+  void (*add)(const float* a, const float* b, std::int64_t n, float* y);  // fl(a + b)
+  void (*mul)(const float* a, const float* b, std::int64_t n, float* y);  // fl(a * b)
+  void (*relu_squared)(const float* x, std::int64_t n, float* y);         // r = x > 0 ? x : 0; fl(r * r)
+  void (*silu)(const float* x, std::int64_t n, float* y);  // section 6.8, 16-lane form throughout
+  void (*to_f16)(const float* x, std::int64_t n, f16* y);  // round to nearest even
+  void (*to_f32)(const f16* x, std::int64_t n, float* y);  // exact
 
   /// Index of the greatest value; the lowest index on ties; NaN is never chosen (0 when all are NaN).
   std::int64_t (*argmax)(const float* x, std::int64_t n);
@@ -101,8 +104,9 @@ struct Kernels {
 std::span<const Kernels* const> compiled_kernels();
 /// Whether this machine can run them.
 bool supported(const Kernels& kernels);
-/// The table called `isa`; with an empty name the one that the environment variable CROSSVAL_FORCE_ISA names, else
-/// the best this machine supports. An unknown or unsupported name is an InputError that lists those available.
+/// The table called `isa`; with an empty name the one that the environment variable CROSSVAL_FORCE_ISA names,
+/// else the best this machine supports. An unknown or unsupported name is an InputError that lists those
+/// available.
 const Kernels& select_kernels(std::string_view isa = {});
 
 }  // namespace bitnet

@@ -1,6 +1,6 @@
 #pragma once
-// Correctly rounded sine, cosine and power, the same on every platform (design.md 9): libm's differ in the last bit
-// from one system to the next, and a RoPE table would differ with them.
+// Correctly rounded sine, cosine and power, the same on every platform (design.md 9): libm's differ in the
+// last bit from one system to the next, and a RoPE table would differ with them.
 
 namespace bitnet {
 

@@ -10,8 +10,8 @@ namespace bitnet {
 /// Number of physical cores this process may use (affinity and cgroup quota respected), at least 1.
 int physical_cores();
 
-/// `parallel_for` may be called from one thread at a time; the calling thread works too, so a pool of one starts no
-/// threads. Workers spin briefly, then sleep. No call allocates.
+/// `parallel_for` may be called from one thread at a time; the calling thread works too, so a pool of one
+/// starts no threads. Workers spin briefly, then sleep. No call allocates.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);
@@ -21,14 +21,18 @@ class ThreadPool {
 
   int threads() const;
 
-  /// Calls f(begin, end, worker) over disjoint chunks that cover [0, n); chunk boundaries are multiples of `grain`.
-  /// worker is in [0, threads()). Chunks go to whoever is free. Returns when all are done. f must not throw.
+  /// Calls f(begin, end, worker) over disjoint chunks that cover [0, n); chunk boundaries are multiples of
+  /// `grain`. worker is in [0, threads()). Chunks go to whoever is free. Returns when all are done. f must
+  /// not throw.
   template <class F>
   void parallel_for(std::int64_t n, std::int64_t grain, F&& f) {
     using Fn = std::remove_reference_t<F>;
-    run(n, grain, [](void* context, std::int64_t begin, std::int64_t end, int worker) {
-      (*static_cast<Fn*>(context))(begin, end, worker);
-    }, const_cast<void*>(static_cast<const void*>(&f)));
+    run(
+        n, grain,
+        [](void* context, std::int64_t begin, std::int64_t end, int worker) {
+          (*static_cast<Fn*>(context))(begin, end, worker);
+        },
+        const_cast<void*>(static_cast<const void*>(&f)));
   }
 
  private:
