@@ -10,19 +10,22 @@
 
 namespace bitnet::scalar {
 
-/// f16_to_f32 for kStep numbers, without branches so that compilers can vectorize it. Infinities and NaN
-/// included.
+/// f16_to_f32 for kStep numbers, infinities and NaN included; masks in place of branches, so that compilers can
+/// vectorize it.
 inline void widen_step(const f16* x, float* y) {
   for (int i = 0; i < kStep; ++i) {
     const std::uint32_t h = x[i];
     const std::uint32_t magnitude = (h & 0x7fffu) << 13;
     // Subnormals: 2^-14 + mantissa * 2^-24, less 2^-14; both are exact.
-    const float subnormal = std::bit_cast<float>(0x38800000u + magnitude) - 0x1p-14f;
+    const std::uint32_t subnormal =
+        std::bit_cast<std::uint32_t>(std::bit_cast<float>(0x38800000u + magnitude) - 0x1p-14f);
     const std::uint32_t normal = magnitude + 0x38000000u;
-    // 31 << 23 becomes 255 << 23; signalling NaNs become quiet.
-    const std::uint32_t special = (magnitude + 0x70000000u) | (magnitude > 0x0f800000u ? 0x400000u : 0u);
-    std::uint32_t bits = magnitude < 0x00800000u ? std::bit_cast<std::uint32_t>(subnormal) : normal;
-    bits = magnitude >= 0x0f800000u ? special : bits;
+    const std::uint32_t is_subnormal = 0u - static_cast<std::uint32_t>(magnitude < 0x00800000u);
+    const std::uint32_t is_special = 0u - static_cast<std::uint32_t>(magnitude >= 0x0f800000u);
+    const std::uint32_t is_nan = 0u - static_cast<std::uint32_t>(magnitude > 0x0f800000u);
+    // Infinity and NaN: the exponent 31 becomes 255, and signalling NaNs become quiet.
+    const std::uint32_t finite = (subnormal & is_subnormal) | (normal & ~is_subnormal);
+    const std::uint32_t bits = (finite + (is_special & 0x38000000u)) | (is_nan & 0x00400000u);
     y[i] = std::bit_cast<float>(bits | ((h & 0x8000u) << 16));
   }
 }
