@@ -26,9 +26,9 @@ struct TemplateChoice {
 TemplateChoice detect_chat_template(std::string_view template_text, std::string_view model_name);
 
 /// The prompt text, without BOS (the tokenizer adds it), ending where the assistant's answer begins.
-///  raw: the contents, one after another.  instruct: "Q: " + content + "\nA:" per user message, " " + content + "\n" per
-///  assistant message.  llama3-chat, bitnet-chat: see reference-semantics 7.7 (bitnet-chat: as the model was trained,
-///  "Role: content<|eot_id|>" each, then "Assistant: ").
+///  raw: the contents, one after another.  instruct: "Q: " + content + "\nA:" per user message, " " + content
+///  + "\n" per assistant message.  llama3-chat, bitnet-chat: see reference-semantics 7.7 (bitnet-chat: as the
+///  model was trained, "Role: content<|eot_id|>" each, then "Assistant: ").
 std::string render_chat(ChatTemplate t, std::span<const Message> messages);
 
 }  // namespace bitnet

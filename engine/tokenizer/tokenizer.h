@@ -14,6 +14,8 @@ namespace gguf {
 class File;
 }
 
+struct VocabData;
+
 using Token = std::int32_t;
 
 enum class TokenType : std::uint8_t { undefined = 0, normal, unknown, control, user_defined, unused, byte };
@@ -25,27 +27,37 @@ class Tokenizer {
     std::string pre;
   };
 
-  /// Throws InputError when the vocabulary does not fit (missing keys, duplicate tokens, special ids out of range,
-  /// unknown model or pre-tokenizer: named).
+  /// Throws InputError when the vocabulary does not fit (missing keys, duplicate tokens, special ids out of
+  /// range, unknown model or pre-tokenizer: named).
   explicit Tokenizer(const gguf::File& file, const Options& options);
   explicit Tokenizer(const gguf::File& file);
+  /// The same for a vocabulary that comes from elsewhere (vocab_data.h). Nothing of it is needed afterwards.
+  Tokenizer(const VocabData& vocabulary, const Options& options);
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
-  /// add_special: BOS first when add_bos(), EOS last when add_eos(). parse_special: control tokens written in the
-  /// text become their ids; otherwise they are plain text. Invalid UTF-8: each byte that belongs to no valid sequence
-  /// counts as one code point U+FFFD when splitting and keeps its own byte when merging; nothing is lost.
+  /// add_special: BOS first when add_bos(), EOS last when add_eos(). parse_special: control tokens written in
+  /// the text become their ids; otherwise they are plain text. Invalid UTF-8: each byte that belongs to no
+  /// valid sequence counts as one code point U+FFFD when splitting and keeps its own byte when merging;
+  /// nothing is lost. Throws InputError for a text of 2 GiB or more.
   std::vector<Token> encode(std::string_view text, bool add_special, bool parse_special) const;
 
-  /// The bytes of one token (may be part of a UTF-8 sequence). Control and unknown tokens are empty unless `special`.
+  /// The bytes of one token (may be part of a UTF-8 sequence). Control and unknown tokens are empty unless
+  /// `special`, unused, undefined and byte tokens always. A code point that stands for no byte shows as
+  /// "[UNK_BYTE_0x<its UTF-8 in hex><text of the token>]", as in bitnet.cpp. Ids must be in [0, size()) here
+  /// and below: std::out_of_range.
   std::string piece(Token token, bool special = false) const;
+  /// The same, appended to `out`.
+  void append_piece(Token token, std::string& out, bool special = false) const;
   /// Concatenated pieces.
   std::string decode(const std::vector<Token>& tokens, bool special = false) const;
 
   std::int32_t size() const;
+  /// As the file says, but control where the text is a known end, turn or fill-in-the-middle marker.
   TokenType type(Token token) const;
-  std::string_view text(Token token) const;  // as it stands in the file
+  /// As it stands in the file; an empty one reads "[EMPTY_<id>]", and is found and written as that.
+  std::string_view text(Token token) const;
   std::optional<Token> find(std::string_view text) const;
   bool is_eog(Token token) const;
   std::optional<Token> bos() const;
@@ -53,7 +65,8 @@ class Tokenizer {
   std::optional<Token> eot() const;
   bool add_bos() const;
   bool add_eos() const;
-  /// The scheme in use ("default", "llama3", ...), and whether the file named it.
+  /// The scheme in use ("default", "llama3", ...), and whether the file named it (not if an option overrode
+  /// it).
   std::string_view pre() const;
   bool pre_from_file() const;
   /// `tokenizer.chat_template`, "" when absent.
