@@ -1,5 +1,6 @@
 #pragma once
-// A participant: anything that can load a model, take token ids and show logits and activations (design.md 1).
+// A participant: anything that can load a model, take token ids and show logits and activations (design.md
+// 1).
 
 #include <cstdint>
 #include <functional>
@@ -36,9 +37,9 @@ struct Tensor {
 using TensorSink = std::function<void(Tensor&&)>;
 
 struct Identity {
-  std::string name;     // "engine", "oracle", ...
+  std::string name;  // "engine", "oracle", ...
   std::string version;
-  std::string build;    // compiler and flags
+  std::string build;                           // compiler and flags
   std::map<std::string, std::string> details;  // isa, threads, ...
 };
 
@@ -57,9 +58,10 @@ class Participant {
 
   /// Forgets all tokens.
   virtual void reset() = 0;
-  /// One evaluation: appends the tokens to the sequence and shows, in the order of production, every tap of `wanted`
-  /// (one row per token), logits included.
-  virtual void eval(std::span<const Token> tokens, const std::function<bool(TapId)>& wanted, const TensorSink& sink) = 0;
+  /// One evaluation: appends the tokens to the sequence and shows, in the order of production, every tap of
+  /// `wanted` (one row per token), logits included.
+  virtual void eval(std::span<const Token> tokens, const std::function<bool(TapId)>& wanted,
+                    const TensorSink& sink) = 0;
 
   /// Whether `evaluate` works, and the values of one operation on given inputs: rows one after another.
   virtual bool can_evaluate() const { return false; }

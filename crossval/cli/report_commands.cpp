@@ -1,0 +1,71 @@
+// `merge`, `render`, `doctor`: the commands about results and about this machine.
+
+#include <iostream>
+#include <memory>
+#include <vector>
+
+#include "crossval/cli/commands.h"
+#include "crossval/records/record_file.h"
+#include "crossval/run/merge.h"
+#include "crossval/version.h"
+#include "engine/error.h"
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/thread_pool.h"
+#include "reports/escape.h"
+#include "reports/render.h"
+
+namespace crossval {
+
+void add_merge(CLI::App& app, Outcome& outcome) {
+  CLI::App* command = app.add_subcommand("merge", "join the results of shards into those of one run");
+  struct Flags {
+    std::vector<std::filesystem::path> shards;
+    std::filesystem::path out;
+  };
+  auto flags = std::make_shared<Flags>();
+  command->add_option("shards", flags->shards, "folders of the shards")->required()->type_name("DIR...");
+  command->add_option("--out", flags->out, "folder of the joint report")->required()->type_name("DIR");
+  command->callback([flags, &outcome] {
+    const RunResult result = merge(flags->shards, flags->out);
+    std::cout << result.claim << "\n"
+              << reports::escape_terminal(result.headline) << "\n"
+              << "report: " << (flags->out / "index.html").string() << "\n";
+    outcome.exit_code = static_cast<int>(exit_code(result.verdict));
+  });
+}
+
+void add_render(CLI::App& app, Outcome& outcome) {
+  CLI::App* command = app.add_subcommand("render", "write the reports of a results folder again");
+  auto folder = std::make_shared<std::filesystem::path>();
+  command->add_option("folder", *folder, "folder that holds results.jsonl")->required()->type_name("DIR");
+  command->callback([folder, &outcome] {
+    if (!std::filesystem::exists(*folder / "results.jsonl"))
+      throw bitnet::InputError((*folder / "results.jsonl").string() +
+                               ": does not exist; name the folder of a report");
+    reports::render(*folder / "results.jsonl", *folder);
+    std::cout << "report: " << (*folder / "index.html").string() << "\n";
+    outcome.exit_code = 0;
+  });
+}
+
+void add_doctor(CLI::App& app, Outcome& outcome) {
+  CLI::App* command =
+      app.add_subcommand("doctor", "show what this machine offers, what is missing and the mend");
+  command->callback([&outcome] {
+    std::cout << "crossval " << kVersion << " (" << kBuild << ")\n"
+              << "cores: " << bitnet::physical_cores() << " physical\n"
+              << "kernels, best first (chosen: " << bitnet::select_kernels().name
+              << "; choose with --isa):\n";
+    for (const bitnet::Kernels* kernels : bitnet::compiled_kernels())
+      std::cout << "  " << kernels->name << ": " << kernels->description
+                << (bitnet::supported(*kernels) ? "" : " (not supported by this CPU)") << "\n";
+    std::cout << "participants:\n"
+              << "  engine: yes\n"
+              << "  oracle: yes\n"
+              << "  emulator, bitnet.cpp, trace, exec: not in this version\n"
+              << "default reference (auto): oracle\n";
+    outcome.exit_code = 0;
+  });
+}
+
+}  // namespace crossval

@@ -1,0 +1,276 @@
+#include "crossval/lockstep/lockstep.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "crossval/errors.h"
+#include "crossval/participants/engine_participant.h"
+#include "reference/oracle/participant.h"
+
+namespace crossval {
+namespace {
+
+using bitnet::Tap;
+
+const std::string kModel = std::string(CROSSVAL_SOURCE_DIR) + "/fixtures/model/awkward.gguf";
+
+std::shared_ptr<const bitnet::Model> model() {
+  static const auto loaded = std::make_shared<const bitnet::Model>(bitnet::Model::load(kModel));
+  return loaded;
+}
+
+// An engine whose shown tensors are changed on their way.
+class Tampered final : public Participant {
+ public:
+  std::function<std::optional<Tensor>(Tensor)> change;  // nothing: the tensor is not shown
+  Tampered() : inner_(make_engine(model(), {.threads = 1})) {}
+
+  Identity identity() const override { return inner_->identity(); }
+  std::int64_t n_vocab() const override { return inner_->n_vocab(); }
+  std::vector<TapId> taps() const override { return inner_->taps(); }
+  std::vector<Token> tokenize(std::string_view t, bool a, bool b) override {
+    return inner_->tokenize(t, a, b);
+  }
+  std::string piece(Token t) override { return inner_->piece(t); }
+  void reset() override { inner_->reset(); }
+  void eval(std::span<const Token> tokens, const std::function<bool(TapId)>& wanted,
+            const TensorSink& sink) override {
+    inner_->eval(tokens, wanted, [&](Tensor&& t) {
+      if (auto changed = change ? change(std::move(t)) : std::optional<Tensor>(std::move(t)))
+        sink(std::move(*changed));
+    });
+  }
+  bool can_evaluate() const override { return true; }
+  std::vector<float> evaluate(const bitnet::Operation& o) override { return inner_->evaluate(o); }
+
+ private:
+  std::unique_ptr<Participant> inner_;
+};
+
+const std::vector<Token> kPrompt = {5, 9, 17, 33, 65, 3, 8};
+
+LockstepPlan full_plan(const GateSet& gates, std::int64_t evaluation_tokens = 1) {
+  LockstepPlan plan;
+  plan.taps = bitnet::canonical_taps(model()->config());
+  plan.extra_inputs = {plan.taps.begin(), plan.taps.end()};
+  plan.local = true;
+  plan.evaluation_tokens = evaluation_tokens;
+  plan.gates = &gates;
+  return plan;
+}
+
+const Comparison& find(const Lockstep::Step& step, TapId tap, Mode mode) {
+  return *std::find_if(step.comparisons.begin(), step.comparisons.end(),
+                       [&](const Comparison& c) { return c.tap == tap && c.mode == mode; });
+}
+
+class LockstepTest : public testing::Test {
+ protected:
+  GateSet gates_ = default_gates(0.999);
+  std::unique_ptr<Participant> engine_ = make_engine(model(), {.threads = 2});
+  Tampered tampered_;
+
+  Lockstep::Step run(Participant& reference, std::int64_t evaluation_tokens = 1) {
+    const LockstepPlan plan = full_plan(gates_, evaluation_tokens);
+    Lockstep lockstep({.candidate = *engine_,
+                       .reference = reference,
+                       .candidate_model = *model(),
+                       .reference_model = *model()},
+                      plan);
+    lockstep.reset();
+    return lockstep.step(kPrompt, 0);
+  }
+};
+
+TEST_F(LockstepTest, EngineAgainstItselfDiffersInNoBit) {
+  for (const std::int64_t n : {1, 3, 100}) {
+    const Lockstep::Step step = run(tampered_, n);
+    EXPECT_EQ(step.comparisons.size(), 2 * bitnet::canonical_taps(model()->config()).size());
+    for (const Comparison& c : step.comparisons) {
+      EXPECT_EQ(c.bits, 0) << to_string(c.tap) << " " << to_string(c.mode);
+      EXPECT_TRUE(c.judgement.pass);
+      EXPECT_EQ(c.rows, static_cast<std::int64_t>(kPrompt.size()));
+      EXPECT_GT(c.count, 0);
+    }
+    EXPECT_EQ(step.candidate_logits, step.reference_logits);
+  }
+}
+
+TEST_F(LockstepTest, EngineAgainstOracleHoldsTheLocalGates) {
+  const auto oracle = make_oracle(kModel, {.threads = 1});
+  const Lockstep::Step step = run(*oracle);
+  for (const Comparison& c : step.comparisons)
+    if (c.mode == Mode::local)
+      EXPECT_TRUE(c.judgement.pass) << to_string(c.tap) << ": " << c.judgement.why << " at "
+                                    << c.worst.row.at;
+}
+
+TEST_F(LockstepTest, OneNanFailsTheTapBothWays) {
+  const TapId tap{Tap::ffn_norm, 1};
+  tampered_.change = [&](Tensor t) {
+    if (t.id == tap) t.values[7] = std::numeric_limits<float>::quiet_NaN();
+    return std::optional(std::move(t));
+  };
+  const Lockstep::Step step = run(tampered_, 100);
+  for (const Mode mode : {Mode::local, Mode::free}) {
+    const Comparison& c = find(step, tap, mode);
+    EXPECT_FALSE(c.judgement.pass);
+    EXPECT_EQ(c.row, 0);
+    EXPECT_EQ(c.worst.row.at, 7);
+  }
+}
+
+TEST_F(LockstepTest, TheWorstRowDecidesNotThePool) {
+  const TapId tap{Tap::l_out, 0};
+  tampered_.change = [&](Tensor t) {
+    if (t.id == tap)
+      for (std::int64_t k = t.offsets[4]; k < t.offsets[5]; ++k) t.values[static_cast<std::size_t>(k)] *= -1;
+    return std::optional(std::move(t));
+  };
+  const Comparison& c = find(run(tampered_, 100), tap, Mode::free);
+  EXPECT_FALSE(c.judgement.pass);
+  EXPECT_EQ(c.row, 4);
+  EXPECT_NEAR(c.worst.row.cosine, -1, 1e-12);
+}
+
+TEST_F(LockstepTest, RowsAreCountedWithinTheStepAcrossEvaluations) {
+  const TapId tap{Tap::l_out, 0};
+  int evaluation = 0;
+  tampered_.change = [&](Tensor t) {
+    if (t.id == tap && evaluation++ == 3) t.values[2] += 100;
+    return std::optional(std::move(t));
+  };
+  const Comparison& c = find(run(tampered_, 2), tap, Mode::free);
+  EXPECT_EQ(c.row, 6);  // evaluations of 2 + 2 + 2 + 1 tokens
+  EXPECT_EQ(c.worst.row.at, 2);
+}
+
+TEST_F(LockstepTest, ScaleAloneFailsByTheNormRatio) {
+  const TapId tap{Tap::attn_out, 1};
+  tampered_.change = [&](Tensor t) {
+    if (t.id == tap)
+      for (float& v : t.values) v *= 1.5f;
+    return std::optional(std::move(t));
+  };
+  const Lockstep::Step step = run(tampered_, 100);
+  EXPECT_NEAR(find(step, tap, Mode::free).worst.row.cosine, 1, 1e-12);
+  EXPECT_EQ(find(step, tap, Mode::free).judgement.gate->name, "free.tap.norm_ratio");
+  EXPECT_FALSE(find(step, tap, Mode::local).judgement.pass);
+}
+
+TEST_F(LockstepTest, OneWrongIntegerIsFound) {
+  // One output of a product moved by one unit of its integer: far too little for any cosine.
+  const TapId tap{Tap::ffn_down, 0};
+  const float scale = model()->weights().layers[0].ffn_down.scale;
+  tampered_.change = [&](Tensor t) {
+    if (t.id == tap) t.values[11] += 0.01f * scale;  // 1 / s is about 0.01 for activations of about 1
+    return std::optional(std::move(t));
+  };
+  EXPECT_FALSE(find(run(tampered_, 100), tap, Mode::local).judgement.pass);
+}
+
+TEST_F(LockstepTest, MissingTapIsIncomparable) {
+  tampered_.change = [](Tensor t) {
+    return t.id == TapId{Tap::ffn_act, 1} ? std::nullopt : std::optional(std::move(t));
+  };
+  EXPECT_THROW(run(tampered_), Incomparable);
+}
+
+TEST_F(LockstepTest, ShortTensorIsIncomparableNotCut) {
+  tampered_.change = [](Tensor t) {
+    if (t.id == TapId{Tap::ffn_act, 1}) {
+      t.values.pop_back();
+      --t.offsets.back();
+    }
+    return std::optional(std::move(t));
+  };
+  EXPECT_THROW(run(tampered_), Incomparable);
+}
+
+TEST_F(LockstepTest, MissingRowIsIncomparable) {
+  tampered_.change = [](Tensor t) {
+    if (t.id == TapId{Tap::result_norm, -1} && t.rows() > 1) {
+      t.offsets.pop_back();
+      t.values.resize(static_cast<std::size_t>(t.offsets.back()));
+    }
+    return std::optional(std::move(t));
+  };
+  EXPECT_THROW(run(tampered_, 100), Incomparable);
+}
+
+TEST_F(LockstepTest, AParticipantThatDiesEndsTheStepAndNothingHangs) {
+  tampered_.change = [](Tensor t) -> std::optional<Tensor> {
+    if (t.id == TapId{Tap::kq, 1}) throw std::runtime_error("died in the middle");
+    return t;
+  };
+  EXPECT_THROW(run(tampered_), std::runtime_error);
+}
+
+TEST_F(LockstepTest, SelfNoiseIsZeroForEqualAndPositiveForTheOracleRounded) {
+  const auto oracle = make_oracle(kModel, {.threads = 1});
+  const auto rounded = make_oracle(kModel, {.threads = 1, .round_taps = true});
+  const LockstepPlan plan = full_plan(gates_);
+  Lockstep noisy({.candidate = *engine_,
+                  .reference = *oracle,
+                  .noise = rounded.get(),
+                  .candidate_model = *model(),
+                  .reference_model = *model()},
+                 plan);
+  noisy.reset();
+  noisy.step(kPrompt, 0);
+  EXPECT_TRUE(noisy.noise().measured);
+  EXPECT_GT(noisy.noise().logit, 0);
+  Tampered twin;
+  Lockstep quiet({.candidate = *engine_,
+                  .reference = tampered_,
+                  .noise = &twin,
+                  .candidate_model = *model(),
+                  .reference_model = *model()},
+                 plan);
+  quiet.reset();
+  quiet.step(kPrompt, 0);
+  EXPECT_EQ(quiet.noise().logit, 0);
+  for (const Noise& n : quiet.noise().taps) {
+    EXPECT_EQ(n.cosine, 0);
+    EXPECT_EQ(n.norm, 0);
+  }
+}
+
+TEST_F(LockstepTest, ATapThatIsZeroEverywhereIsReported) {
+  const TapId tap{Tap::ffn_up, 0};
+  Tampered candidate;
+  const auto blank = [&](Tensor t) {
+    if (t.id == tap) std::fill(t.values.begin(), t.values.end(), 0.0f);
+    return std::optional(std::move(t));
+  };
+  candidate.change = tampered_.change = blank;
+  const LockstepPlan plan = full_plan(gates_);
+  Lockstep lockstep({.candidate = candidate,
+                     .reference = tampered_,
+                     .candidate_model = *model(),
+                     .reference_model = *model()},
+                    plan);
+  lockstep.reset();
+  lockstep.step(kPrompt, 0);
+  EXPECT_EQ(lockstep.always_zero(), std::vector<TapId>{tap});
+}
+
+TEST(IntegerProducts, AreRecoveredExactly) {
+  const std::vector<float> input = {0.5f, -2.0f, 1.25f};
+  const float s = static_cast<float>(127.0 / 2.0), w = 1.625f;
+  std::vector<float> output;
+  std::vector<std::int64_t> want;
+  for (std::int64_t i : {0L, 1L, -1L, 127L, -4099L, 877824L, 3000001L, -3999999L}) {
+    output.push_back(static_cast<float>(i) / s * w);
+    want.push_back(i);
+  }
+  EXPECT_EQ(integer_products(output, input, w), want);
+  output = {0.3f / s * w};
+  EXPECT_EQ(integer_products(output, input, w)[0], std::numeric_limits<std::int64_t>::min());
+}
+
+}  // namespace
+}  // namespace crossval

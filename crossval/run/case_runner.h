@@ -1,0 +1,61 @@
+#pragma once
+// One case in lockstep: the prompt, then one token after another, then the judgement of its answer.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "crossval/lockstep/lockstep.h"
+#include "crossval/records/record_file.h"
+#include "crossval/run/options.h"
+#include "crossval/run/plan.h"
+#include "crossval/run/totals.h"
+#include "crossval/verdict.h"
+
+namespace crossval {
+
+/// Where records go. Comparisons whose verdict hangs on self-noise not yet fully measured wait in `pending`,
+/// in the order of their cases; everything else is written at once.
+struct Sinks {
+  RecordFile& results;
+  RecordFile& pending;
+  std::int64_t pending_records = 0;
+};
+
+class CaseRunner {
+ public:
+  CaseRunner(Lockstep& lockstep, Participant& candidate, const bitnet::Model& model, TokensFrom tokens_from,
+             Sinks& sinks)
+      : lockstep_(lockstep), candidate_(candidate), model_(model), tokens_from_(tokens_from), sinks_(sinks) {}
+
+  struct Outcome {
+    Tally tally;
+    Verdict verdict = Verdict::pass;  // without what is still pending
+    bool pending = false;
+    nlohmann::json record;  // the case record as written
+    std::string problem;    // why the case is INCOMPARABLE or INVALID
+  };
+  /// Runs a case and writes its records. Participants' failures end the case, not the run; SystemError of the
+  /// record file passes through.
+  Outcome run(const PlannedCase& planned, Participant& reference);
+
+ private:
+  void write_comparisons(const PlannedCase& planned, std::int64_t step, const Lockstep::Step& result,
+                         Outcome& outcome);
+  void write_tokens(const PlannedCase& planned, std::int64_t step, std::span<const Token> fed,
+                    const Lockstep::Step& result, Outcome& outcome);
+  void run_steps(const PlannedCase& planned, Outcome& outcome, std::string& answer,
+                 std::vector<Token>& tokens);
+  void write(nlohmann::json&& record, bool pending);
+
+  Lockstep& lockstep_;
+  Participant& candidate_;
+  const bitnet::Model& model_;
+  TokensFrom tokens_from_;
+  Sinks& sinks_;
+};
+
+/// The verdict of a case whose own comparisons failed `failed` times.
+Verdict case_verdict(std::int64_t failed, std::int64_t flips_unexplained, bool expectation_met);
+
+}  // namespace crossval

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "crossval/run/plan.h"
+
+namespace crossval {
+
+enum class TokensFrom { reference, candidate, suite };
+
+/// Everything the flags of `run` and `record` say.
+struct RunOptions {
+  std::filesystem::path model;
+  std::filesystem::path reference_model;  // empty: the model itself
+  std::filesystem::path prompts;
+  std::filesystem::path out = "crossval-report";
+  std::string candidate = "engine";
+  std::string reference = "auto";
+  std::string gates;  // a file, or empty for the default gates
+  double min_cosine = 0.999;
+  std::string taps = "all";  // all, none, or names and globs separated by commas
+  std::string filter = "*";
+  TokensFrom tokens_from = TokensFrom::reference;
+  std::int64_t max_tokens = -1;  // -1: as the suite says
+  std::int64_t reference_batch = 1;
+  int threads = 0;  // 0: physical cores
+  std::string isa;
+  Shard shard;
+  bool resume = false;
+  bool quiet = false;
+  std::string command_line;  // to reproduce the run
+};
+
+/// Which of a participant's taps a list names. Throws InputError when a name matches none.
+bool tap_selected(const std::string& list, TapId tap);
+void check_tap_list(const std::string& list, const std::vector<TapId>& known);
+
+}  // namespace crossval

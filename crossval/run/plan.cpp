@@ -1,0 +1,91 @@
+#include "crossval/run/plan.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "crossval/compare/gates.h"
+#include "crossval/errors.h"
+#include "engine/error.h"
+#include "engine/tokenizer/chat_template.h"
+
+namespace crossval {
+
+using bitnet::InputError;
+
+Shard parse_shard(std::string_view text) {
+  Shard shard;
+  const auto slash = text.find('/');
+  const auto number = [&](std::string_view part, std::int64_t& out) {
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), out);
+    return error == std::errc{} && end == part.data() + part.size();
+  };
+  if (slash == std::string_view::npos || !number(text.substr(0, slash), shard.index) ||
+      !number(text.substr(slash + 1), shard.count) || shard.count < 1 || shard.index < 0 ||
+      shard.index >= shard.count)
+    throw InputError("--shard " + std::string(text.substr(0, 60)) +
+                     ": must be I/N with 0 <= I < N, for example 0/4");
+  return shard;
+}
+
+std::vector<Case> select_cases(const Suite& suite, const std::string& filter, const Shard& shard) {
+  std::vector<Case> chosen;
+  std::int64_t at = 0;
+  bool any = false;
+  for (const Case& c : suite.cases) {
+    if (!matches_glob(filter, c.id)) continue;
+    any = true;
+    if (at++ % shard.count == shard.index) chosen.push_back(c);
+  }
+  if (!any) throw InputError("--filter " + filter.substr(0, 60) + ": matches no case of " + suite.path);
+  return chosen;
+}
+
+PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::string& suite_path) {
+  PlannedCase planned{.spec = spec, .prompt = {}, .tokens = spec.tokens};
+  const auto fail = [&](const std::string& what) {
+    throw InputError(suite_path + ": case `" + spec.id + "`: " + what);
+  };
+  const bitnet::Tokenizer& tokenizer = model.tokenizer();
+  if (spec.tokens.empty()) {
+    bitnet::ChatTemplate chosen{};
+    if (spec.chat_template == "auto")
+      chosen = bitnet::detect_chat_template(tokenizer.chat_template(), model.config().name).chosen;
+    else
+      chosen = bitnet::parse_chat_template(spec.chat_template);
+    planned.prompt = bitnet::render_chat(chosen, spec.messages);
+    planned.tokens = tokenizer.encode(planned.prompt, /*add_special=*/true, /*parse_special=*/true);
+    if (planned.tokens.empty()) fail("the prompt has no tokens; give it some text");
+  }
+  const auto check_ids = [&](const std::vector<Token>& ids, const char* field) {
+    for (Token id : ids)
+      if (id < 0 || id >= tokenizer.size())
+        fail(std::string(field) + ": id " + std::to_string(id) + " is outside the vocabulary of " +
+             std::to_string(tokenizer.size()));
+  };
+  check_ids(planned.tokens, "tokens");
+  check_ids(spec.continuation, "continuation");
+  const std::int64_t generated =
+      spec.continuation.empty() ? spec.max_tokens : static_cast<std::int64_t>(spec.continuation.size());
+  const auto prompt = static_cast<std::int64_t>(planned.tokens.size());
+  if (prompt + generated > model.config().n_ctx)
+    fail("the prompt has " + std::to_string(prompt) + " tokens; with " + std::to_string(generated) +
+         " to generate that exceeds the model's context of " + std::to_string(model.config().n_ctx) +
+         "; shorten the prompt or lower max_tokens");
+  return planned;
+}
+
+void check_tokenization(const PlannedCase& planned, Participant& participant, std::string_view side) {
+  if (!planned.spec.tokens.empty()) return;  // ids were given
+  const std::vector<Token> ids = participant.tokenize(planned.prompt, true, true);
+  if (ids == planned.tokens) return;
+  const auto differs = std::mismatch(ids.begin(), ids.end(), planned.tokens.begin(), planned.tokens.end());
+  const auto at = differs.first - ids.begin();
+  const auto name = [&](std::vector<Token>::const_iterator it, std::vector<Token>::const_iterator end) {
+    return it == end ? std::string("nothing") : std::to_string(*it) + " `" + participant.piece(*it) + "`";
+  };
+  throw Incomparable("case `" + planned.spec.id + "`: token ids differ at position " + std::to_string(at) +
+                     ": the " + std::string(side) + " has " + name(differs.first, ids.end()) +
+                     ", the model file's tokenizer " + name(differs.second, planned.tokens.end()));
+}
+
+}  // namespace crossval

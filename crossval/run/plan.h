@@ -1,0 +1,42 @@
+#pragma once
+// Which cases are run, with their token ids: everything that can be found wrong with the input is found here,
+// before anything is run.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crossval/suite/suite.h"
+#include "engine/model/model.h"
+#include "reference/participant.h"
+
+namespace crossval {
+
+struct Shard {
+  std::int64_t index = 0;
+  std::int64_t count = 1;
+};
+/// "I/N", I counted from 0. Throws InputError.
+Shard parse_shard(std::string_view text);
+
+/// The cases of a suite that match the glob and fall into the shard. Cases are dealt out in turn, so that the
+/// shards of one suite and filter are disjoint and together complete. Throws InputError when the filter
+/// matches nothing.
+std::vector<Case> select_cases(const Suite& suite, const std::string& filter, const Shard& shard);
+
+struct PlannedCase {
+  Case spec;
+  std::string prompt;         // the text after the template; empty for cases given as token ids
+  std::vector<Token> tokens;  // the prompt's ids, BOS included
+};
+
+/// Renders the template and tokenizes with the model's own tokenizer; checks ids, length and context.
+PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::string& suite_path);
+
+/// The candidate's or reference's own ids for the same text must be these. Throws Incomparable that names
+/// text, position, both ids and pieces.
+void check_tokenization(const PlannedCase& planned, Participant& participant, std::string_view side);
+
+}  // namespace crossval

@@ -1,0 +1,300 @@
+#include "crossval/run/run.h"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <fstream>
+#include <iostream>
+#include <limits>
+
+#include "crossval/records/record_file.h"
+#include "crossval/run/case_runner.h"
+#include "crossval/run/noise_json.h"
+#include "crossval/run/output.h"
+#include "crossval/run/plan.h"
+#include "crossval/run/progress.h"
+#include "crossval/run/session.h"
+#include "crossval/run/totals.h"
+#include "crossval/version.h"
+#include "engine/error.h"
+#include "engine/kernels/thread_pool.h"
+#include "reports/escape.h"
+#include "reports/render.h"
+
+namespace crossval {
+namespace {
+
+using nlohmann::json;
+
+std::string now_utc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+std::string cpu_name() {
+  std::ifstream in("/proc/cpuinfo");
+  std::string line;
+  while (std::getline(in, line))
+    if (line.starts_with("model name"))
+      if (const auto colon = line.find(": "); colon != std::string::npos) return line.substr(colon + 2);
+  return "unknown";
+}
+
+json host() {
+  utsname names{};
+  ::uname(&names);
+  return {{"cpu", cpu_name()},
+          {"cores", bitnet::physical_cores()},
+          {"os", std::string(names.sysname) + " " + names.release + " " + names.machine}};
+}
+
+json identity_record(const Participant& participant) {
+  const Identity id = participant.identity();
+  json details = json::object();
+  for (const auto& [key, value] : id.details) details[key] = value;
+  json record = {{"name", id.name}, {"version", id.version}, {"build", id.build}, {"details", details}};
+  for (const char* key : {"isa", "threads"})
+    if (details.contains(key)) record[key] = details[key];
+  return record;
+}
+
+json model_record(const std::filesystem::path& path, const std::string& sha256, const bitnet::Model& model) {
+  const bitnet::Config& c = model.config();
+  json record = {{"sha256", sha256},   {"arch", c.architecture_name}, {"n_layer", c.n_layer},
+                 {"n_embd", c.n_embd}, {"n_vocab", c.n_vocab},        {"warnings", model.weights().warnings}};
+  put_text(record, "path", path.string());
+  put_text(record, "name", c.name);
+  return record;
+}
+
+json run_record(const RunOptions& options, const Session& s, const Suite& suite, const GateSet& gates) {
+  json gate_list = json::array();
+  for (const Gate& gate : gates.gates) gate_list.push_back(to_json(gate));
+  gate_list.push_back(
+      {{"name", "tokens.top1"},
+       {"mode", "free"},
+       {"metric", "top1"},
+       {"taps", {"result_output"}},
+       {"limit", "equal wherever the reference's top-2 margin exceeds twice the logits' self-noise"},
+       {"source", "crossval's default gates"}});
+  json taps = json::array(), skipped = json::array();
+  for (const TapId tap : s.plan.taps) taps.push_back(bitnet::to_string(tap));
+  for (const auto& [tap, reason] : s.skipped_taps)
+    skipped.push_back({{"tap", bitnet::to_string(tap)}, {"reason", reason}});
+  const char* const drivers[] = {"reference", "candidate", "suite"};
+  json record = {{"type", "run"},
+                 {"schema", "crossval.results/1"},
+                 {"time", now_utc()},
+                 {"claim", claim_of(s.candidate_spec, s.reference_spec)},
+                 {"crossval", {{"version", kVersion}, {"build", kBuild}, {"compiler", kCompiler}}},
+                 {"model", model_record(options.model, s.model_sha256, *s.model)},
+                 {"reference_model", nullptr},
+                 {"suite", {{"path", suite.path}, {"sha256", suite.sha256}, {"cases", suite.cases.size()}}},
+                 {"gates", {{"sha256", gates.sha256}, {"source", gates.source}, {"list", gate_list}}},
+                 {"candidate", identity_record(*s.candidate)},
+                 {"reference", identity_record(*s.reference)},
+                 {"arbiter", nullptr},
+                 {"tokens_from", drivers[static_cast<int>(options.tokens_from)]},
+                 {"reference_batch", options.reference_batch},
+                 {"filter", options.filter},
+                 {"local", s.plan.local},
+                 {"shard", {{"index", options.shard.index}, {"count", options.shard.count}}},
+                 {"host", host()},
+                 {"taps", taps},
+                 {"skipped_taps", skipped},
+                 {"reproduce", options.command_line}};
+  if (!options.reference_model.empty())
+    record["reference_model"] =
+        model_record(options.reference_model, s.reference_model_sha256, *s.reference_model);
+  return record;
+}
+
+// What waited for the self-noise of the whole run is judged and written now.
+void settle_pending(const std::filesystem::path& path, const SelfNoise& noise, RecordFile& results,
+                    Totals& totals) {
+  std::ifstream in(path);
+  std::string line;
+  struct {
+    std::int64_t failed = 0, explained = 0, unexplained = 0;
+    json first_failure;
+  } now;  // of the case at hand
+  while (std::getline(in, line)) {
+    json record = json::parse(line);
+    const std::string type = record.at("type");
+    if (type == "comparison") {
+      const auto tap = bitnet::parse_tap(record.at("tap").get<std::string>());
+      const Noise& allowed = noise.taps[static_cast<std::size_t>(tap->tap)];
+      RowMetrics row;
+      const auto number = [&](const char* key) {
+        return record.at(key).is_number() ? record.at(key).get<double>()
+                                          : std::numeric_limits<double>::quiet_NaN();
+      };
+      row.cosine = number("cosine");
+      row.norm_ratio = number("norm_ratio");
+      if (within_noise(row, allowed)) {
+        record["verdict"] = "PASS";
+        record["noise"] = {allowed.cosine, allowed.norm};
+        record.erase("why");
+      } else {
+        record["why"] = record.at("why").get<std::string>() + ", and beyond twice the self-noise";
+        ++now.failed;
+        if (now.first_failure.is_null())
+          now.first_failure = {{"step", record["step"]}, {"tap", record["tap"]}, {"mode", record["mode"]}};
+      }
+    } else if (type == "tokens") {
+      const bool explained =
+          record.at("margin").is_number() && record.at("margin").get<double>() <= 2 * noise.logit;
+      record["verdict"] = explained ? "EXPLAINED" : "FAIL";
+      ++(explained ? now.explained : now.unexplained);
+    } else if (type == "case") {
+      record["failed"] = record.at("failed").get<std::int64_t>() + now.failed;
+      record["flips"]["explained"] = record["flips"]["explained"].get<std::int64_t>() + now.explained;
+      record["flips"]["unexplained"] = record["flips"]["unexplained"].get<std::int64_t>() + now.unexplained;
+      // Steps are numbered; within one step the order of the records is lost, so the earlier step wins.
+      json& first = record["first_failure"];
+      if (!now.first_failure.is_null() && (first.is_null() || now.first_failure["step"] < first["step"]))
+        first = now.first_failure;
+      Verdict v = verdict_from(record.at("verdict"));
+      if (v <= Verdict::fail) {
+        const bool met = record["expect"].is_null() || record["expect"].at("met").get<bool>();
+        v = case_verdict(record["failed"], record["flips"]["unexplained"], met);
+        record["verdict"] = to_string(v);
+      }
+      totals.add(record);
+      now = {};
+    }
+    results.append(record);
+  }
+}
+
+// A run that compared less than its gates ask for has shown nothing.
+Verdict coverage(const Totals& totals, const GateSet& gates, const Session& s, const Lockstep& lockstep,
+                 RecordFile& results) {
+  Verdict verdict = Verdict::pass;
+  const auto complain = [&](Verdict v, const std::string& reason) {
+    verdict = worse(verdict, v);
+    results.append({{"type", "skip"}, {"count", 0}, {"reason", reason}});
+    std::cerr << "crossval: " << reason << "\n";
+  };
+  if (totals.tally.made + totals.tally.skipped != totals.tally.planned)
+    complain(Verdict::invalid, "coverage: " + std::to_string(totals.tally.planned) +
+                                   " comparisons were planned, but " + std::to_string(totals.tally.made) +
+                                   " made and " + std::to_string(totals.tally.skipped) + " skipped");
+  if (totals.tally.made == 0) complain(Verdict::invalid, "coverage: nothing was compared");
+  const auto compared_steps =
+      totals.tally.planned / std::max<std::int64_t>(1, lockstep.comparisons_per_step());
+  for (const Gate& gate : gates.gates) {
+    if (gate.mode == Mode::local && !s.plan.local) continue;
+    std::int64_t covered = 0;
+    for (const TapId tap : s.plan.taps) covered += gate.covers(gate.mode, tap, gate.first_step);
+    // A gate none of whose taps was asked for (--taps) is not missed; one that has taps must have been used.
+    if (covered > 0 && covered * compared_steps < gate.min_compared)
+      complain(Verdict::invalid, "coverage: gate " + gate.name + " must compare " +
+                                     std::to_string(gate.min_compared) + ", but compared " +
+                                     std::to_string(covered * compared_steps));
+  }
+  for (const TapId tap : lockstep.always_zero())
+    complain(Verdict::fail, "coverage: tap " + bitnet::to_string(tap) + " was zero everywhere on both sides");
+  return verdict;
+}
+
+}  // namespace
+
+RunResult run(const RunOptions& options) {
+  const Suite suite = load_suite(options.prompts);
+  const GateSet gates = options.gates.empty() ? default_gates(options.min_cosine) : load_gates(options.gates);
+  std::vector<Case> cases = select_cases(suite, options.filter, options.shard);
+  Session s = open_session(options);
+  s.plan.gates = &gates;
+  std::vector<PlannedCase> planned;
+  for (Case& c : cases) {
+    if (options.max_tokens >= 0) c.max_tokens = options.max_tokens;
+    if (options.tokens_from == TokensFrom::suite && c.continuation.empty())
+      throw bitnet::InputError(suite.path + ": case `" + c.id +
+                               "`: --tokens-from suite needs `tokens` and `continuation` in every case");
+    planned.push_back(plan_case(c, *s.model, suite.path));
+  }
+  for (const std::string& warning : s.warnings)
+    std::cerr << "crossval: warning: " << reports::escape_terminal(warning) << "\n";
+
+  prepare_output(options.out, options.resume);
+  Totals totals;
+  SelfNoise noise;
+  std::set<std::string> finished;
+  const json first = run_record(options, s, suite, gates);
+  if (options.resume) {
+    const Earlier earlier = resume_output(options.out);
+    for (const char* key :
+         {"model", "suite", "gates", "taps", "shard", "filter", "tokens_from", "reference_batch"}) {
+      const auto pointer =
+          key == std::string("model") || key == std::string("suite") || key == std::string("gates")
+              ? json::json_pointer(std::string("/") + key + "/sha256")
+              : json::json_pointer(std::string("/") + key);
+      if (earlier.run.value(pointer, json()) != first.value(pointer, json()))
+        throw bitnet::InputError(options.out.string() + ": --resume: the earlier run had another " + key +
+                                 "; run without --resume");
+    }
+    finished = earlier.finished;
+    for (const json& record : earlier.cases) {
+      totals.add(record);
+      if (record.contains("self_noise")) noise.merge(noise_from_json(record.at("self_noise")));
+    }
+  }
+
+  RecordFile results(options.out / "results.jsonl", options.resume);
+  const std::filesystem::path pending_path = options.out / "pending.jsonl";
+  RecordFile pending(pending_path, /*append=*/false);
+  if (!options.resume) {
+    results.append(first);
+    json ids = json::array();
+    for (const PlannedCase& c : planned) ids.push_back(c.spec.id);
+    results.append({{"type", "plan"}, {"cases", ids}});
+  }
+
+  Lockstep lockstep({.candidate = *s.candidate,
+                     .reference = *s.reference,
+                     .noise = s.noise.get(),
+                     .candidate_model = *s.model,
+                     .reference_model = *s.reference_model},
+                    s.plan);
+  Sinks sinks{results, pending};
+  CaseRunner runner(lockstep, *s.candidate, *s.model, options.tokens_from, sinks);
+  {
+    Progress progress(static_cast<std::int64_t>(planned.size() - finished.size()), options.quiet);
+    for (const PlannedCase& c : planned) {
+      if (finished.contains(c.spec.id)) continue;
+      progress.start_case(c.spec.id);
+      const CaseRunner::Outcome outcome = runner.run(c, *s.reference);
+      if (!outcome.pending) totals.add(outcome.record);
+      progress.finish_case(c.spec.id, outcome.pending ? "PENDING" : std::string(to_string(outcome.verdict)));
+    }
+  }
+  noise.merge(lockstep.noise());
+  settle_pending(pending_path, noise, results, totals);
+  std::error_code ignored;
+  std::filesystem::remove(pending_path, ignored);
+  // A resumed run in which no case was left has nothing new to count.
+  const bool nothing_left = finished.size() == planned.size();
+  if (!nothing_left) totals.verdict = worse(totals.verdict, coverage(totals, gates, s, lockstep, results));
+
+  const Lockstep::Seconds& seconds = lockstep.seconds();
+  const std::pair<const char*, double> spent[] = {{"candidate", seconds.candidate},
+                                                  {"reference", seconds.reference},
+                                                  {"self-noise", seconds.noise},
+                                                  {"local evaluation", seconds.local}};
+  for (const auto& [who, time] : spent)
+    results.append(
+        {{"type", "perf"}, {"participant", who}, {"seconds", time}, {"what", "evaluations, waits included"}});
+
+  results.append(summary_record(totals, noise));
+  reports::render(options.out / "results.jsonl", options.out);
+  return {totals.verdict, first.at("claim"), headline_of(totals)};
+}
+
+}  // namespace crossval

@@ -1,0 +1,283 @@
+#include "crossval/run/run.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "crossval/run/merge.h"
+#include "crossval/run/record.h"
+#include "engine/error.h"
+
+namespace crossval {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+const fs::path kFixtures = fs::path(CROSSVAL_SOURCE_DIR) / "fixtures";
+const fs::path kModel = kFixtures / "model/bundled.gguf";
+const fs::path kSuite = kFixtures / "suites/smoke.json";
+
+std::vector<json> records(const fs::path& folder) {
+  std::ifstream in(folder / "results.jsonl");
+  std::vector<json> all;
+  std::string line;
+  while (std::getline(in, line)) all.push_back(json::parse(line));
+  return all;
+}
+
+std::vector<json> of_type(const std::vector<json>& all, const std::string& type) {
+  std::vector<json> some;
+  for (const json& r : all)
+    if (r["type"] == type) some.push_back(r);
+  return some;
+}
+
+std::string slurp(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+class RunTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::path(testing::TempDir()) / (std::string("crossval-") + info->name());
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  RunOptions options(const std::string& out = "report") const {
+    RunOptions o;
+    o.model = kModel;
+    o.prompts = kSuite;
+    o.out = folder_ / out;
+    o.quiet = true;
+    o.threads = 2;
+    return o;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(RunTest, EngineAgainstOraclePassesAndEverythingPlannedIsMade) {
+  const RunResult result = run(options());
+  EXPECT_EQ(result.verdict, Verdict::pass) << result.headline;
+  EXPECT_EQ(result.claim, "engine against our oracle; no bitnet.cpp was involved");
+  const auto all = records(folder_ / "report");
+  const json run_record = all.front();
+  const json summary = all.back();
+  ASSERT_EQ(run_record["type"], "run");
+  ASSERT_EQ(summary["type"], "summary");
+  EXPECT_EQ(summary["planned"], summary["made"]);
+  EXPECT_EQ(summary["skipped"], 0);
+  EXPECT_EQ(summary["exit"], 0);
+  EXPECT_EQ(of_type(all, "comparison").size(), summary["made"].get<std::size_t>());
+  EXPECT_GT(summary["logit_noise"].get<double>(), 0);
+
+  // Every canonical tap of every layer, in both modes, at every step of every case.
+  std::map<std::string, std::size_t> per_step;
+  for (const json& c : of_type(all, "comparison"))
+    ++per_step[c["case"].get<std::string>() + "/" + std::to_string(c["step"].get<int>())];
+  const std::size_t taps = run_record["taps"].size();
+  EXPECT_EQ(taps, 20u * run_record["model"]["n_layer"].get<std::size_t>() + 3);
+  EXPECT_EQ(per_step.size(), of_type(all, "tokens").size());
+  for (const auto& [step, n] : per_step) EXPECT_EQ(n, 2 * taps) << step;
+  for (const char* file : {"report.json", "junit.xml", "summary.md", "index.html"})
+    EXPECT_TRUE(fs::exists(folder_ / "report" / file)) << file;
+}
+
+TEST_F(RunTest, SameFiguresForEveryIsaAndThreadCount) {
+  std::vector<std::string> figures;
+  for (const auto& [isa, threads] : std::vector<std::pair<std::string, int>>{{"scalar", 1}, {"", 2}}) {
+    RunOptions o = options("r" + isa + std::to_string(threads));
+    o.isa = isa;
+    o.threads = threads;
+    run(o);
+    std::string text;
+    for (const json& r : records(o.out))
+      if (r["type"] != "run" && r["type"] != "perf") text += r.dump() + "\n";
+    figures.push_back(text);
+  }
+  EXPECT_EQ(figures[0], figures[1]);
+}
+
+// A copy of the bundled model with a few ternary weights of one tensor changed.
+fs::path damaged_model(const fs::path& folder, const std::string& tensor) {
+  const bitnet::gguf::File file = bitnet::gguf::File::open(kModel);
+  std::string bytes = slurp(kModel);
+  const bitnet::gguf::Tensor* t = file.find_tensor(tensor);
+  // The tensor's place in the file, found by its bytes.
+  const std::string_view needle(reinterpret_cast<const char*>(t->data.data()), t->data.size());
+  const std::size_t at = bytes.find(needle);
+  // Codes 0, 1, 2 become 2, 0, 1 in eight bytes of the first row: no code 3 arises.
+  for (std::size_t i = 0; i < 8; ++i) {
+    auto& byte = bytes[at + i];
+    unsigned out = 0;
+    for (int shift = 0; shift < 8; shift += 2) {
+      const unsigned code = static_cast<unsigned char>(byte) >> shift & 3;
+      out |= (code + 2) % 3 << shift;
+    }
+    byte = static_cast<char>(out);
+  }
+  const fs::path path = folder / "damaged.gguf";
+  std::ofstream(path, std::ios::binary) << bytes;
+  return path;
+}
+
+TEST_F(RunTest, DamagedWeightsFailAndTheFirstFailingTapIsNamed) {
+  RunOptions o = options();
+  o.model = damaged_model(folder_, "blk.1.ffn_up.weight");
+  o.reference_model = kModel;
+  o.reference = "oracle";
+  const RunResult result = run(o);
+  EXPECT_EQ(result.verdict, Verdict::fail);
+  for (const json& c : of_type(records(o.out), "comparison"))
+    if (c["verdict"] == "FAIL") {
+      EXPECT_EQ(c["tap"], "ffn_up-1");
+      EXPECT_EQ(c["mode"], "local");
+      EXPECT_EQ(c["gate"], "local.integers");
+      EXPECT_EQ(c["at"][1], 0);  // the damaged row is output channel 0
+      break;
+    }
+  const json summary = records(o.out).back();
+  EXPECT_EQ(summary["first_failure"]["tap"], "ffn_up-1");
+  EXPECT_EQ(summary["exit"], 1);
+}
+
+TEST_F(RunTest, LogitsOnly) {
+  RunOptions o = options();
+  o.taps = "none";
+  EXPECT_EQ(run(o).verdict, Verdict::pass);
+  for (const json& c : of_type(records(o.out), "comparison")) EXPECT_EQ(c["tap"], "result_output");
+}
+
+TEST_F(RunTest, ShardsMergeIntoTheSingleRun) {
+  run(options("whole"));
+  for (int i = 0; i < 2; ++i) {
+    RunOptions o = options("s" + std::to_string(i));
+    o.shard = {i, 2};
+    run(o);
+  }
+  const RunResult merged = merge({folder_ / "s1", folder_ / "s0"}, folder_ / "merged");
+  EXPECT_EQ(merged.verdict, Verdict::pass);
+  const auto whole = records(folder_ / "whole"), joint = records(folder_ / "merged");
+  EXPECT_EQ(of_type(whole, "plan"), of_type(joint, "plan"));
+  const auto by_case = [](const std::vector<json>& all) {
+    std::map<std::string, std::string> text;
+    for (const json& r : all)
+      if (r["type"] == "comparison" || r["type"] == "tokens") text[r["case"]] += r.dump() + "\n";
+    return text;
+  };
+  EXPECT_EQ(by_case(whole), by_case(joint));
+  for (const char* key : {"planned", "made", "skipped", "verdict", "cases"})
+    EXPECT_EQ(whole.back()[key], joint.back()[key]) << key;
+  EXPECT_THROW(merge({folder_ / "s1"}, folder_ / "short"), bitnet::InputError);
+  EXPECT_THROW(merge({folder_ / "s1", folder_ / "s1"}, folder_ / "twice"), bitnet::InputError);
+}
+
+TEST_F(RunTest, ResumeFinishesWhatWasInterrupted) {
+  run(options("whole"));
+  // As if the run had been killed in the middle of its second case: a broken line at the end, no summary.
+  const auto whole = records(folder_ / "whole");
+  fs::create_directories(folder_ / "killed");
+  {
+    std::ofstream out(folder_ / "killed/results.jsonl");
+    int cases = 0, after = 0;
+    for (const json& r : whole) {
+      if (cases == 1 && ++after > 10) break;
+      out << r.dump() << "\n";
+      cases += r["type"] == "case";
+    }
+    out << R"({"type":"compar)";
+  }
+  RunOptions o = options("killed");
+  o.resume = true;
+  EXPECT_EQ(run(o).verdict, Verdict::pass);
+  const auto again = records(folder_ / "killed");
+  const auto comparable = [](const std::vector<json>& all) {
+    std::string text;
+    for (const json& r : all)
+      if (r["type"] == "comparison" || r["type"] == "tokens") text += r.dump() + "\n";
+    return text;
+  };
+  EXPECT_EQ(comparable(whole), comparable(again));
+  for (const char* key : {"planned", "made", "cases", "self_noise", "logit_noise"})
+    EXPECT_EQ(whole.back()[key], again.back()[key]) << key;
+
+  o.prompts = kFixtures / "suites/qa.json";
+  EXPECT_THROW(run(o), bitnet::InputError);  // another suite
+}
+
+TEST_F(RunTest, AnOutThatIsNotOursIsLeftAlone) {
+  fs::create_directories(folder_ / "mine");
+  std::ofstream(folder_ / "mine/thesis.txt") << "precious";
+  EXPECT_THROW(run(options("mine")), bitnet::InputError);
+  EXPECT_EQ(slurp(folder_ / "mine/thesis.txt"), "precious");
+  EXPECT_FALSE(fs::exists(folder_ / "mine/results.jsonl"));
+  std::ofstream(folder_ / "file") << "x";
+  EXPECT_THROW(run(options("file")), bitnet::InputError);
+  run(options("twice"));
+  EXPECT_EQ(run(options("twice")).verdict, Verdict::pass);  // an earlier report is replaced
+}
+
+TEST_F(RunTest, BadInputIsRefusedBeforeAnythingIsRun) {
+  const auto refused = [&](auto&& change) {
+    RunOptions o = options("never");
+    change(o);
+    EXPECT_THROW(run(o), bitnet::InputError);
+    EXPECT_FALSE(fs::exists(o.out));
+  };
+  refused([](RunOptions& o) { o.model = "no-such.gguf"; });
+  refused([](RunOptions& o) { o.prompts = "no-such.json"; });
+  refused([](RunOptions& o) { o.filter = "no-such-*"; });
+  refused([](RunOptions& o) { o.candidate = "engine:isa=mmx"; });
+  refused([](RunOptions& o) { o.candidate = "motor"; });
+  refused([](RunOptions& o) { o.reference = "emulator"; });
+  refused([](RunOptions& o) { o.taps = "l_oot-0"; });
+  refused([](RunOptions& o) { o.gates = "no-such-gates.json"; });
+  refused([](RunOptions& o) { o.max_tokens = 100000; });
+  refused([](RunOptions& o) { o.tokens_from = TokensFrom::suite; });
+}
+
+TEST_F(RunTest, OtherDimensionsAreIncomparable) {
+  RunOptions o = options();
+  o.reference_model = kFixtures / "model/awkward.gguf";
+  EXPECT_THROW(run(o), Incomparable);
+}
+
+TEST_F(RunTest, RecordsAreTheSameBytesForEveryIsaAndThreadCount) {
+  std::vector<std::string> traces;
+  for (const char* participant : {"engine:isa=scalar,threads=1", "engine:threads=2"}) {
+    RunOptions o = options("trace.safetensors");
+    o.reference = participant;
+    o.max_tokens = 2;
+    record(o);
+    traces.push_back(slurp(o.out));
+  }
+  ASSERT_GT(traces[0].size(), 100000u);
+  EXPECT_TRUE(traces[0] == traces[1]);
+
+  // A safetensors file: a length, a header, tensors that fill the rest without a gap.
+  std::uint64_t length = 0;
+  std::memcpy(&length, traces[0].data(), sizeof length);
+  json header = json::parse(traces[0].substr(8, length));
+  EXPECT_EQ(header["__metadata__"]["schema"], "crossval.trace/1");
+  header.erase("__metadata__");
+  std::uint64_t bytes = 0;
+  for (const auto& [name, tensor] : header.items()) {
+    bytes += tensor["data_offsets"][1].get<std::uint64_t>() - tensor["data_offsets"][0].get<std::uint64_t>();
+    std::uint64_t count = 4;
+    for (const auto& n : tensor["shape"]) count *= n.get<std::uint64_t>();
+    EXPECT_EQ(count, tensor["data_offsets"][1].get<std::uint64_t>() -
+                         tensor["data_offsets"][0].get<std::uint64_t>());
+  }
+  EXPECT_EQ(8 + length + bytes, traces[0].size());
+}
+
+}  // namespace
+}  // namespace crossval

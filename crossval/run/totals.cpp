@@ -1,0 +1,80 @@
+#include "crossval/run/totals.h"
+
+#include "crossval/run/noise_json.h"
+
+namespace crossval {
+
+using nlohmann::json;
+
+void Totals::add(const json& record) {
+  const Verdict v = verdict_from(record.at("verdict"));
+  ++cases[v];
+  verdict = worse(verdict, v);
+  const auto count = [](const json& object, const char* key) { return object.at(key).get<std::int64_t>(); };
+  tally.planned += count(record, "planned");
+  tally.made += count(record, "comparisons");
+  tally.skipped += count(record, "skipped");
+  tally.failed += count(record, "failed");
+  tally.flips_explained += count(record.at("flips"), "explained");
+  tally.flips_unexplained += count(record.at("flips"), "unexplained");
+  if (tally.first_failure.is_null() && !record.at("first_failure").is_null()) {
+    tally.first_failure = record.at("first_failure");
+    tally.first_failure["case"] = record.at("id");
+  }
+}
+
+Verdict verdict_from(const std::string& text) {
+  for (Verdict v : {Verdict::pass, Verdict::fail, Verdict::incomparable})
+    if (text == to_string(v)) return v;
+  return Verdict::invalid;
+}
+
+std::string headline_of(const Totals& totals) {
+  const Tally& t = totals.tally;
+  const auto passed = totals.cases.contains(Verdict::pass) ? totals.cases.at(Verdict::pass) : 0;
+  std::int64_t all = 0;
+  for (const auto& [verdict, n] : totals.cases) all += n;
+  std::string text = std::string(to_string(totals.verdict)) + ": " + std::to_string(passed) + " of " +
+                     std::to_string(all) + " cases pass; " + std::to_string(t.made) +
+                     " comparisons made of " + std::to_string(t.planned) + " planned";
+  if (t.failed) text += ", " + std::to_string(t.failed) + " failed";
+  if (t.skipped) text += ", " + std::to_string(t.skipped) + " skipped";
+  if (t.flips_explained) text += "; " + std::to_string(t.flips_explained) + " token flips explained";
+  if (t.flips_unexplained) text += "; " + std::to_string(t.flips_unexplained) + " token flips unexplained";
+  if (!t.first_failure.is_null())
+    text += "; first failure: " + t.first_failure.at("tap").get<std::string>() + " (" +
+            t.first_failure.at("mode").get<std::string>() + ") at step " +
+            std::to_string(t.first_failure.at("step").get<std::int64_t>()) + " of case " +
+            t.first_failure.at("case").get<std::string>();
+  return text;
+}
+
+json summary_record(const Totals& totals, const SelfNoise& noise) {
+  const auto count = [&](Verdict v) {
+    const auto it = totals.cases.find(v);
+    return it == totals.cases.end() ? 0 : it->second;
+  };
+  const Tally& t = totals.tally;
+  json record = {{"type", "summary"},
+                 {"planned", t.planned},
+                 {"made", t.made},
+                 {"skipped", t.skipped},
+                 {"failed", t.failed},
+                 {"flips", {{"explained", t.flips_explained}, {"unexplained", t.flips_unexplained}}},
+                 {"verdict", to_string(totals.verdict)},
+                 {"exit", static_cast<int>(exit_code(totals.verdict))},
+                 {"headline", headline_of(totals)},
+                 {"cases",
+                  {{"pass", count(Verdict::pass)},
+                   {"fail", count(Verdict::fail)},
+                   {"incomparable", count(Verdict::incomparable)},
+                   {"invalid", count(Verdict::invalid)}}},
+                 {"self_noise", json::object()},
+                 {"logit_noise", noise.logit},
+                 {"first_failure", t.first_failure},
+                 {"quadrant", nullptr}};
+  if (noise.measured) record["self_noise"] = to_json(noise)["taps"];
+  return record;
+}
+
+}  // namespace crossval

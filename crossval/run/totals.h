@@ -1,0 +1,40 @@
+#pragma once
+// Sums over the cases of a run, and the summary record made of them.
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "crossval/lockstep/lockstep.h"
+#include "crossval/verdict.h"
+
+namespace crossval {
+
+/// Sums over comparisons, and where the first one failed.
+struct Tally {
+  std::int64_t planned = 0;
+  std::int64_t made = 0;
+  std::int64_t skipped = 0;
+  std::int64_t failed = 0;
+  std::int64_t flips_explained = 0;
+  std::int64_t flips_unexplained = 0;
+  nlohmann::json first_failure;  // {"step", "tap", "mode"} or null
+};
+
+struct Totals {
+  Tally tally;  // first_failure carries its case too
+  std::map<Verdict, std::int64_t> cases;
+  Verdict verdict = Verdict::pass;
+
+  /// Counts a finished case by its record.
+  void add(const nlohmann::json& case_record);
+};
+
+/// The word in a record; anything unknown is INVALID.
+Verdict verdict_from(const std::string& text);
+/// Verdict and counts in one line.
+std::string headline_of(const Totals& totals);
+nlohmann::json summary_record(const Totals& totals, const SelfNoise& noise);
+
+}  // namespace crossval
