@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace bitnet {
@@ -31,9 +32,19 @@ enum class TensorType : std::uint32_t {
 /// "I2_S", "F16", ... for every type number known in the ggml family; "" when the number is unknown.
 std::string_view type_name(std::uint32_t number);
 
-/// Bytes of a tensor with ne0 elements per row and `rows` rows, or nothing when the size is not defined for the
-/// type (unknown, or ne0 does not divide into blocks) or does not fit into 63 bits.
-/// I2_S: elements / 4 + 32 (reference-semantics 1.4).
+/// "type 40 (NVFP4)", or "type 9999 (unknown)": for messages.
+std::string type_text(std::uint32_t number);
+
+/// The enumerator of a number, or nothing for numbers that this project has no enumerator for.
+std::optional<TensorType> tensor_type(std::uint32_t number);
+
+/// Elements per block: a row length must be a multiple of it. 1 for types without blocks (and for I2_S, TL1
+/// and TL2, whose bytes are not laid out row by row).
+std::uint64_t block_elements(TensorType type);
+
+/// Bytes of a tensor with ne0 elements per row and `rows` rows, or nothing when the size is not defined for
+/// the type (unknown, or ne0 does not divide into blocks) or does not fit into 63 bits. I2_S: elements / 4 +
+/// 32 (reference-semantics 1.4).
 std::optional<std::uint64_t> tensor_bytes(TensorType type, std::uint64_t ne0, std::uint64_t rows);
 
 }  // namespace bitnet

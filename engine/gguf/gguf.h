@@ -10,7 +10,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -20,8 +19,19 @@ namespace bitnet::gguf {
 
 /// Type numbers as they stand in the file.
 enum class ValueType : std::uint32_t {
-  u8 = 0, i8 = 1, u16 = 2, i16 = 3, u32 = 4, i32 = 5, f32 = 6, boolean = 7, string = 8, array = 9,
-  u64 = 10, i64 = 11, f64 = 12
+  u8 = 0,
+  i8 = 1,
+  u16 = 2,
+  i16 = 3,
+  u32 = 4,
+  i32 = 5,
+  f32 = 6,
+  boolean = 7,
+  string = 8,
+  array = 9,
+  u64 = 10,
+  i64 = 11,
+  f64 = 12
 };
 
 /// An array of strings or of scalars. Scalars stay as raw little-endian bytes in the mapped file (they may be
@@ -29,14 +39,15 @@ enum class ValueType : std::uint32_t {
 struct Array {
   ValueType type{};
   std::uint64_t count = 0;
-  std::span<const std::byte> bytes;         // scalars: count * size of type
-  std::vector<std::string_view> strings;    // strings: count views into the map
+  std::span<const std::byte> bytes;       // scalars: count * size of type
+  std::vector<std::string_view> strings;  // strings: count views into the map
   template <class T>
   std::vector<T> as() const;  // T must be the C++ type of `type`; throws InputError otherwise
 };
 
-using Value = std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t,
-                           float, bool, std::string_view, Array, std::uint64_t, std::int64_t, double>;
+using Value =
+    std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t, float,
+                 bool, std::string_view, Array, std::uint64_t, std::int64_t, double>;
 
 /// One tensor: ne[0] is the row length (fastest dimension); unused dimensions are 1.
 struct Tensor {
@@ -44,8 +55,10 @@ struct Tensor {
   std::uint64_t ne[4] = {1, 1, 1, 1};
   int n_dims = 0;
   TensorType type{};
-  std::uint64_t offset = 0;             // relative to the data section
-  std::span<const std::byte> data;      // exactly tensor_bytes(type, ne)
+  std::uint64_t offset = 0;         // relative to the data section
+  std::span<const std::byte> data;  // exactly tensor_bytes(type, ne); aligned as the file says, maybe to 1
+  std::uint64_t rows() const { return ne[1] * ne[2] * ne[3]; }
+  std::uint64_t elements() const { return ne[0] * rows(); }
 };
 
 /// A GGUF file, mapped for as long as this object lives. Everything is validated by `open` before anything
@@ -54,18 +67,19 @@ struct Tensor {
 class File {
  public:
   static File open(const std::filesystem::path& path);
-  /// The same for bytes in memory (tests, fuzzing). `name` stands for the path in messages. Bytes must outlive
-  /// the File.
+  /// The same for bytes in memory (tests, fuzzing). `name` stands for the path in messages. Bytes must
+  /// outlive the File.
   static File parse(std::span<const std::byte> bytes, std::string name);
 
   File(File&&) noexcept;
   File& operator=(File&&) noexcept;
   ~File();
 
-  const std::string& name() const;                 // the path as given
+  const std::string& name() const;  // the path as given
   std::uint32_t version() const;
   std::uint64_t alignment() const;
   std::uint64_t file_bytes() const;
+  std::uint64_t data_offset() const;  // where the data section starts
 
   struct KeyValue {
     std::string_view key;
@@ -74,7 +88,7 @@ class File {
   const std::vector<KeyValue>& key_values() const;  // file order
   const std::vector<Tensor>& tensors() const;       // file order
 
-  const Value* find(std::string_view key) const;    // nullptr when absent
+  const Value* find(std::string_view key) const;  // nullptr when absent
   const Tensor* find_tensor(std::string_view name) const;
 
   /// Typed look-ups. The type must match exactly, as in bitnet.cpp; another type is an InputError that names
@@ -84,7 +98,8 @@ class File {
   template <class T>
   T require(std::string_view key) const;
 
-  /// Throws InputError("FILE: `field`: `what`"): for those who find fault with a value of this file.
+  /// Throws InputError("FILE: FIELD: WHAT"), harmless to print: for those who find fault with a value of this
+  /// file.
   [[noreturn]] void fail(std::string_view field, std::string_view what) const;
 
  private:

@@ -1,0 +1,80 @@
+#include "engine/formats/i2s.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <stdexcept>
+
+namespace bitnet::i2s {
+namespace {
+
+void require_fit(std::size_t weights, std::size_t bytes) {
+  if (weights % kBlockElements != 0) throw std::invalid_argument("I2_S packs whole blocks of 128 elements");
+  if (bytes != tensor_bytes(weights)) throw std::invalid_argument("I2_S: wrong number of bytes");
+}
+
+}  // namespace
+
+void pack(std::span<const std::int8_t> weights, float scale, std::span<std::byte> tensor) {
+  require_fit(weights.size(), tensor.size());
+  for (std::size_t block = 0; block < weights.size() / kBlockElements; ++block) {
+    const std::int8_t* w = weights.data() + block * kBlockElements;
+    for (std::size_t p = 0; p < kBlockBytes; ++p) {
+      unsigned byte = 0;
+      for (std::size_t g = 0; g < 4; ++g) {
+        const int weight = w[p + 32 * g];
+        if (weight < -1 || weight > 1) throw std::invalid_argument("I2_S: weights are -1, 0 or +1");
+        byte = byte << 2 | static_cast<unsigned>(weight + 1);
+      }
+      tensor[block * kBlockBytes + p] = static_cast<std::byte>(byte);
+    }
+  }
+  const auto slot = tensor.subspan(weights.size() / 4);
+  std::ranges::fill(slot, std::byte{0});
+  std::memcpy(slot.data(), &scale, sizeof scale);
+}
+
+void unpack(std::span<const std::byte> tensor, std::span<std::int8_t> weights) {
+  require_fit(weights.size(), tensor.size());
+  for (std::size_t e = 0; e < weights.size(); ++e)
+    weights[e] = static_cast<std::int8_t>(code_at(tensor, weights.size(), 0, e) - 1);
+}
+
+float scale(std::span<const std::byte> tensor, std::uint64_t elements) {
+  float value = 0;
+  const auto slot = tensor.subspan(elements / 4, sizeof value);
+  std::memcpy(&value, slot.data(), sizeof value);
+  return value;
+}
+
+Census census(std::span<const std::byte> tensor, std::uint64_t elements) {
+  const auto codes = tensor.first(elements / 4);
+  // Bytes are counted first: a table of 256 sums is far cheaper than four codes per byte. Four tables, so
+  // that equal neighbours do not wait for each other.
+  std::array<std::array<std::uint64_t, 256>, 4> bytes{};
+  std::size_t i = 0;
+  for (; i + 4 <= codes.size(); i += 4)
+    for (std::size_t t = 0; t < 4; ++t) ++bytes[t][std::to_integer<std::size_t>(codes[i + t])];
+  for (; i < codes.size(); ++i) ++bytes[0][std::to_integer<std::size_t>(codes[i])];
+  Census result;
+  for (std::size_t value = 0; value < 256; ++value) {
+    const std::uint64_t n = bytes[0][value] + bytes[1][value] + bytes[2][value] + bytes[3][value];
+    for (int shift = 0; shift < 8; shift += 2) result.count[value >> shift & 3] += n;
+  }
+  return result;
+}
+
+std::optional<std::uint64_t> find_invalid(std::span<const std::byte> tensor, std::uint64_t elements) {
+  const auto codes = tensor.first(elements / 4);
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    const unsigned byte = std::to_integer<unsigned>(codes[i]);
+    if ((byte & byte >> 1 & 0x55u) == 0) continue;
+    // The first element in element order, which may stand in a later byte of the same block.
+    const std::uint64_t first = i / kBlockBytes * kBlockElements;
+    for (std::uint64_t e = first;; ++e)
+      if (code_at(tensor, elements, 0, e) == 3) return e;
+  }
+  return std::nullopt;
+}
+
+}  // namespace bitnet::i2s
