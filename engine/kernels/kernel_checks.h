@@ -1,0 +1,320 @@
+#pragma once
+// Test support: for every operation, one comparison of a kernel with the scalar one on a described case, in
+// every bit, between forbidden pages. kernels.inc calls check_<operation>, so an operation without a check
+// does not build.
+
+#include <algorithm>
+#include <cstdint>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "engine/kernels/guarded.h"
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/test_values.h"
+
+namespace bitnet::testing_support {
+
+/// What a check is given. Each check says what it makes of `size`.
+struct Case {
+  std::int64_t size[4] = {};  // >= 0
+  Values values = Values::ordinary;
+  Edge edge = Edge::end;
+  std::uint64_t seed = 0;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << "{{" << c.size[0] << ", " << c.size[1] << ", " << c.size[2] << ", " << c.size[3]
+             << "}, Values::" << name_of(c.values) << ", Edge::" << (c.edge == Edge::end ? "end" : "begin")
+             << ", " << c.seed << "u}";
+}
+
+template <class T>
+Guarded<T> random_buffer(std::int64_t n, const Case& c, Random& random) {
+  Guarded<T> buffer(n, c.edge);
+  fill(buffer.begin(), buffer.end(), c.values, random);
+  return buffer;
+}
+
+template <class T>
+Guarded<T> copy_of(const Guarded<T>& other, Edge edge) {
+  Guarded<T> copy(other.size(), edge);
+  std::copy(other.begin(), other.end(), copy.begin());
+  return copy;
+}
+
+/// Values without infinity and NaN, for contracts that leave those out.
+inline Values finite(Values values) {
+  return values == Values::any ? Values::any_finite : values;
+}
+
+/// size: elements.
+inline std::string check_quantize_row(decltype(Kernels::quantize_row) kernel,
+                                      decltype(Kernels::quantize_row) scalar, Case c) {
+  Random random(c.seed);
+  c.values = finite(c.values);
+  const Guarded<float> x = random_buffer<float>(c.size[0], c, random);
+  Guarded<std::int8_t> expected(x.size(), c.edge);
+  Guarded<std::int8_t> actual(x.size(), c.edge);
+  float scales[2] = {};
+  std::int32_t sums[2] = {};
+  scalar(x.data(), x.size(), expected.data(), &scales[0], &sums[0]);
+  kernel(x.data(), x.size(), actual.data(), &scales[1], &sums[1]);
+  return difference("codes", expected.data(), actual.data(), x.size()) +
+         difference("scale", &scales[0], &scales[1], 1) + difference("sum", &sums[0], &sums[1], 1);
+}
+
+/// size: blocks of 128 columns, weight rows, activation rows, what splits the weight rows and pads the
+/// strides.
+inline std::string check_ternary_matmul(decltype(Kernels::ternary_matmul) kernel,
+                                        decltype(Kernels::ternary_matmul) scalar, const Case& c) {
+  Random random(c.seed);
+  const std::int64_t cols = 128 * (c.size[0] + 1);
+  const std::int64_t rows = c.size[1] + 1;
+  const std::int64_t tokens = c.size[2];
+  const std::int64_t stride = cols + c.size[3] % 3;  // activations at odd addresses too
+  const std::int64_t y_stride = rows + c.size[3] % 2;
+  const std::int64_t begin = c.size[3] % rows;
+  const std::int64_t end = begin + (c.size[3] / 2) % (rows - begin + 1);
+  Guarded<std::uint8_t> codes(rows * cols / 4, c.edge);
+  // Saturation: every code and activation at its limit, in one sign or in both. Code 3 counts as weight +2.
+  const bool extreme = c.values == Values::huge || c.values == Values::any_finite;
+  for (std::uint8_t& byte : codes) {
+    byte = static_cast<std::uint8_t>(c.values == Values::huge ? 0xaa : random.bits());
+    if (c.values == Values::any) byte = 0xff;
+    if (c.values == Values::zero) byte = 0x55;
+    if (c.values == Values::ordinary) {
+      byte = static_cast<std::uint8_t>(random.below(3) | random.below(3) << 2 | random.below(3) << 4 |
+                                       random.below(3) << 6);
+    }
+  }
+  Guarded<std::int8_t> x(tokens == 0 ? 0 : (tokens - 1) * stride + cols, c.edge);
+  Guarded<float> scales(tokens, c.edge);
+  Guarded<std::int32_t> sums(tokens, c.edge);
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    std::int32_t sum = 0;
+    const bool negative = random.below(2) != 0;
+    for (std::int64_t k = 0; k < cols; ++k) {
+      auto q = static_cast<std::int8_t>(random.below(255) - 127);
+      if (extreme) q = static_cast<std::int8_t>(negative ? -128 : 127);
+      if (c.values == Values::any) q = static_cast<std::int8_t>(random.below(8) == 0 ? 127 : -128);
+      if (c.values == Values::tiny) q = static_cast<std::int8_t>(random.below(3) - 1);
+      x[t * stride + k] = q;
+      sum += q;
+    }
+    scales[t] = 0.5f + std::abs(random.unit()) * (c.values == Values::zero ? 1.27e7f : 100.0f);
+    sums[t] = sum;
+  }
+  const TernaryMatrix w = {codes.data(), rows, cols, 1.0f + random.unit()};
+  const QuantizedRows q = {x.data(), scales.data(), sums.data(), tokens, stride};
+  Guarded<float> expected(tokens * y_stride, c.edge);
+  Guarded<float> actual(tokens * y_stride,
+                        c.edge);  // both filled alike: what must not be written is compared too
+  scalar(w, begin, end, q, expected.data(), y_stride);
+  kernel(w, begin, end, q, actual.data(), y_stride);
+  return difference("y", expected.data(), actual.data(), expected.size());
+}
+
+/// size: columns, weight rows, activation rows, what splits the weight rows and pads the strides.
+template <class T, class Kernel>
+std::string check_matmul(Kernel kernel, Kernel scalar, const Case& c) {
+  Random random(c.seed);
+  const std::int64_t n = c.size[0];
+  const std::int64_t rows = c.size[1] + 1;
+  const std::int64_t tokens = c.size[2];
+  const std::int64_t x_stride = n + c.size[3] % 3;
+  const std::int64_t y_stride = rows + c.size[3] % 2;
+  const std::int64_t begin = c.size[3] % rows;
+  const std::int64_t end = begin + (c.size[3] / 2) % (rows - begin + 1);
+  const Guarded<T> w = random_buffer<T>(rows * n, c, random);
+  const Guarded<T> x = random_buffer<T>(tokens == 0 ? 0 : (tokens - 1) * x_stride + n, c, random);
+  Guarded<float> expected(tokens * y_stride, c.edge);
+  Guarded<float> actual(tokens * y_stride, c.edge);
+  scalar(w.data(), n, begin, end, x.data(), tokens, x_stride, expected.data(), y_stride);
+  kernel(w.data(), n, begin, end, x.data(), tokens, x_stride, actual.data(), y_stride);
+  return difference("y", expected.data(), actual.data(), expected.size());
+}
+
+inline std::string check_matmul_f16(decltype(Kernels::matmul_f16) kernel,
+                                    decltype(Kernels::matmul_f16) scalar, const Case& c) {
+  return check_matmul<f16>(kernel, scalar, c);
+}
+
+inline std::string check_matmul_f32(decltype(Kernels::matmul_f32) kernel,
+                                    decltype(Kernels::matmul_f32) scalar, const Case& c) {
+  return check_matmul<float>(kernel, scalar, c);
+}
+
+/// size: columns, rows, padding of the strides, in place when odd.
+inline std::string check_rms_norm(decltype(Kernels::rms_norm) kernel, decltype(Kernels::rms_norm) scalar,
+                                  const Case& c) {
+  Random random(c.seed);
+  const std::int64_t n = c.size[0] + 1;
+  const std::int64_t rows = c.size[1];
+  const std::int64_t x_stride = n + c.size[2] % 3;
+  const std::int64_t elements = rows == 0 ? 0 : (rows - 1) * x_stride + n;
+  Guarded<float> x = random_buffer<float>(elements, c, random);
+  Guarded<float> weight(n, c.edge);
+  fill(weight.begin(), weight.end(), Values::ordinary, random);
+  const float eps = random.below(2) == 0 ? 1e-5f : 0.0f;
+  if (c.size[3] % 2 == 1) {
+    Guarded<float> copy = copy_of(x, c.edge);
+    scalar(copy.data(), rows, x_stride, weight.data(), n, eps, copy.data(), x_stride);
+    kernel(x.data(), rows, x_stride, weight.data(), n, eps, x.data(), x_stride);
+    return difference("y in place", copy.data(), x.data(), elements);
+  }
+  const std::int64_t y_stride = n + c.size[2] % 2;
+  const std::int64_t y_elements = rows == 0 ? 0 : (rows - 1) * y_stride + n;
+  Guarded<float> expected(y_elements, c.edge);
+  Guarded<float> actual(y_elements, c.edge);
+  scalar(x.data(), rows, x_stride, weight.data(), n, eps, expected.data(), y_stride);
+  kernel(x.data(), rows, x_stride, weight.data(), n, eps, actual.data(), y_stride);
+  return difference("y", expected.data(), actual.data(), y_elements);
+}
+
+/// size: pairs, heads, elements that are not rotated, pairing.
+inline std::string check_rope(decltype(Kernels::rope) kernel, decltype(Kernels::rope) scalar, const Case& c) {
+  Random random(c.seed);
+  const std::int64_t pairs = c.size[0];
+  const std::int64_t heads = c.size[1];
+  const std::int64_t head_dim = 2 * pairs + c.size[2] % 5;
+  const RopePairing pairing = c.size[3] % 2 == 0 ? RopePairing::neox : RopePairing::adjacent;
+  Guarded<float> actual = random_buffer<float>(heads * head_dim, c, random);
+  Guarded<float> expected = copy_of(actual, c.edge);
+  const Guarded<float> cos = random_buffer<float>(pairs, c, random);
+  const Guarded<float> sin = random_buffer<float>(pairs, c, random);
+  scalar(expected.data(), heads, head_dim, 2 * pairs, pairing, cos.data(), sin.data());
+  kernel(actual.data(), heads, head_dim, 2 * pairs, pairing, cos.data(), sin.data());
+  return difference("x", expected.data(), actual.data(), actual.size());
+}
+
+/// size: head size, cells, padding of the cell stride, offset.
+inline std::string check_attn_scores(decltype(Kernels::attn_scores) kernel,
+                                     decltype(Kernels::attn_scores) scalar, const Case& c) {
+  Random random(c.seed);
+  const std::int64_t head_dim = c.size[0];
+  const std::int64_t cells = c.size[1];
+  const std::int64_t offset = c.size[3] % 7;
+  const std::int64_t stride = offset + head_dim + c.size[2] % 3;
+  const Guarded<f16> q = random_buffer<f16>(head_dim, c, random);
+  // The last page holds the cells in use and no more.
+  std::vector<Guarded<f16>> storage;
+  std::vector<const f16*> pages;
+  for (std::int64_t first = 0; first < cells; first += kPageCells) {
+    const std::int64_t here = std::min(kPageCells, cells - first);
+    storage.push_back(random_buffer<f16>((here - 1) * stride + offset + head_dim, c, random));
+    pages.push_back(storage.back().data());
+  }
+  Guarded<float> expected(cells, c.edge);
+  Guarded<float> actual(cells, c.edge);
+  scalar(q.data(), pages.data(), stride, offset, head_dim, cells, expected.data());
+  kernel(q.data(), pages.data(), stride, offset, head_dim, cells, actual.data());
+  return difference("scores", expected.data(), actual.data(), cells);
+}
+
+/// size: cells, binary exponent of the scale (plus 8).
+inline std::string check_softmax(decltype(Kernels::softmax) kernel, decltype(Kernels::softmax) scalar,
+                                 const Case& c) {
+  Random random(c.seed);
+  Guarded<float> actual = random_buffer<float>(c.size[0] + 1, c, random);
+  Guarded<float> expected = copy_of(actual, c.edge);
+  const float scale = std::ldexp(1.0f + std::abs(random.unit()), static_cast<int>(c.size[1] % 16) - 8);
+  scalar(expected.data(), expected.size(), scale);
+  kernel(actual.data(), actual.size(), scale);
+  return difference("p", expected.data(), actual.data(), actual.size());
+}
+
+/// size: channels, cells, offset.
+inline std::string check_attn_context(decltype(Kernels::attn_context) kernel,
+                                      decltype(Kernels::attn_context) scalar, const Case& c) {
+  Random random(c.seed);
+  const std::int64_t head_dim = c.size[0];
+  const std::int64_t cells = c.size[1];
+  const std::int64_t offset = c.size[2] % 5;
+  // Probabilities are at most 1, and rounding them to binary16 reaches its subnormals and zero.
+  Guarded<float> p(cells, c.edge);
+  for (float& value : p) {
+    value = std::abs(random.unit());
+    if (c.values != Values::ordinary) value = std::ldexp(value, -static_cast<int>(random.below(30)));
+    if (c.values == Values::any) value = draw_f32(Values::any, random);
+  }
+  std::vector<Guarded<f16>> storage;
+  std::vector<const f16*> pages;
+  for (std::int64_t first = 0; first < cells; first += kPageCells) {
+    storage.push_back(random_buffer<f16>((offset + head_dim) * kPageCells, c, random));
+    pages.push_back(storage.back().data());
+    for (std::int64_t d = 0; d < offset + head_dim; ++d) {
+      for (std::int64_t i = cells - first; i < kPageCells; ++i)
+        storage.back()[d * kPageCells + i] = 0x7fff;  // NaN
+    }
+  }
+  Guarded<float> expected(head_dim, c.edge);
+  Guarded<float> actual(head_dim, c.edge);
+  scalar(p.data(), pages.data(), offset, head_dim, cells, expected.data());
+  kernel(p.data(), pages.data(), offset, head_dim, cells, actual.data());
+  return difference("out", expected.data(), actual.data(), head_dim);
+}
+
+/// size: elements.
+template <class In, class Out, class Kernel>
+std::string check_unary(Kernel kernel, Kernel scalar, const Case& c) {
+  Random random(c.seed);
+  const Guarded<In> x = random_buffer<In>(c.size[0], c, random);
+  Guarded<Out> expected(x.size(), c.edge);
+  Guarded<Out> actual(x.size(), c.edge);
+  scalar(x.data(), x.size(), expected.data());
+  kernel(x.data(), x.size(), actual.data());
+  return difference("y", expected.data(), actual.data(), x.size());
+}
+
+/// size: elements.
+template <class Kernel>
+std::string check_binary(Kernel kernel, Kernel scalar, const Case& c) {
+  Random random(c.seed);
+  const Guarded<float> a = random_buffer<float>(c.size[0], c, random);
+  const Guarded<float> b = random_buffer<float>(c.size[0], c, random);
+  Guarded<float> expected(a.size(), c.edge);
+  Guarded<float> actual(a.size(), c.edge);
+  scalar(a.data(), b.data(), a.size(), expected.data());
+  kernel(a.data(), b.data(), a.size(), actual.data());
+  return difference("y", expected.data(), actual.data(), a.size());
+}
+
+inline std::string check_add(decltype(Kernels::add) kernel, decltype(Kernels::add) scalar, const Case& c) {
+  return check_binary(kernel, scalar, c);
+}
+
+inline std::string check_mul(decltype(Kernels::mul) kernel, decltype(Kernels::mul) scalar, const Case& c) {
+  return check_binary(kernel, scalar, c);
+}
+
+inline std::string check_relu_squared(decltype(Kernels::relu_squared) kernel,
+                                      decltype(Kernels::relu_squared) scalar, const Case& c) {
+  return check_unary<float, float>(kernel, scalar, c);
+}
+
+inline std::string check_silu(decltype(Kernels::silu) kernel, decltype(Kernels::silu) scalar, const Case& c) {
+  return check_unary<float, float>(kernel, scalar, c);
+}
+
+inline std::string check_to_f16(decltype(Kernels::to_f16) kernel, decltype(Kernels::to_f16) scalar,
+                                const Case& c) {
+  return check_unary<float, f16>(kernel, scalar, c);
+}
+
+inline std::string check_to_f32(decltype(Kernels::to_f32) kernel, decltype(Kernels::to_f32) scalar,
+                                const Case& c) {
+  return check_unary<f16, float>(kernel, scalar, c);
+}
+
+/// size: elements.
+inline std::string check_argmax(decltype(Kernels::argmax) kernel, decltype(Kernels::argmax) scalar,
+                                const Case& c) {
+  Random random(c.seed);
+  const Guarded<float> x = random_buffer<float>(c.size[0], c, random);
+  const std::int64_t expected = scalar(x.data(), x.size());
+  const std::int64_t actual = kernel(x.data(), x.size());
+  return difference("index", &expected, &actual, 1);
+}
+
+}  // namespace bitnet::testing_support
