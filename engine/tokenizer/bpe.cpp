@@ -22,18 +22,43 @@ Bpe::Bpe(TextTable tokens, std::span<const std::string_view> merges, bool ignore
     byte_text_[b] = find_token(std::string_view(&c, 1));
     byte_symbol_[b] = symbols_.insert(byte_symbol(static_cast<std::uint8_t>(b)));
   }
+  add_merges(merges);
+}
+
+void Bpe::add_merges(std::span<const std::string_view> merges) {
+  // In blocks, each look-up announced before it is made: waiting for memory is most of the time of loading.
+  struct Rule {
+    std::uint32_t rank;
+    std::string_view left, right;
+    std::uint32_t left_hash, right_hash;
+    std::uint32_t a, b, merged;
+  };
+  constexpr std::size_t kBlock = 64;
   merges_.reserve(merges.size());
+  std::vector<Rule> block;
   std::string merged;
-  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-    const std::string_view rule = merges[rank];
-    const std::size_t space = rule.find(' ', 1);
-    if (space == std::string_view::npos) continue;
-    const std::string_view left = rule.substr(0, space);
-    const std::string_view right = rule.substr(space + 1);
-    merged.assign(left).append(right);
-    const std::uint32_t a = symbols_.insert(left);
-    const std::uint32_t b = symbols_.insert(right);
-    merges_.insert(a, b, std::uint64_t{rank} << 32 | symbols_.insert(merged));
+  std::uint32_t last = 0;  // what the rule before made: often the same text
+  for (std::size_t begin = 0; begin < merges.size(); begin += kBlock) {
+    block.clear();
+    for (std::size_t i = begin; i < std::min(begin + kBlock, merges.size()); ++i) {
+      const std::size_t space = merges[i].find(' ', 1);
+      if (space == std::string_view::npos) continue;
+      Rule& r = block.emplace_back();
+      r.rank = static_cast<std::uint32_t>(i);
+      r.left = merges[i].substr(0, space);
+      r.right = merges[i].substr(space + 1);
+      symbols_.prefetch(r.left_hash = TextTable::hash(r.left));
+      symbols_.prefetch(r.right_hash = TextTable::hash(r.right));
+    }
+    for (Rule& r : block) {
+      r.a = symbols_.insert(r.left, r.left_hash);
+      r.b = symbols_.insert(r.right, r.right_hash);
+      merged.assign(r.left).append(r.right);
+      if (symbols_.text(last) != merged) last = symbols_.insert(merged);
+      r.merged = last;
+      merges_.prefetch(r.a, r.b);
+    }
+    for (const Rule& r : block) merges_.insert(r.a, r.b, std::uint64_t{r.rank} << 32 | r.merged);
   }
 }
 

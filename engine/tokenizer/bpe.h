@@ -42,6 +42,7 @@ class Bpe {
   std::int32_t find_token(std::string_view text) const;
 
  private:
+  void add_merges(std::span<const std::string_view> merges);
   void merge(Scratch& s) const;
   void emit(std::uint32_t symbol, std::vector<std::int32_t>& out) const;
 

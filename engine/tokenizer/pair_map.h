@@ -22,6 +22,11 @@ class PairMap {
     return slots_.empty() ? kNone : slots_[slot_of(key_of(a, b))].value;
   }
 
+  /// Brings in the memory that `insert` will need.
+  void prefetch(std::uint32_t a, std::uint32_t b) const {
+    if (!slots_.empty()) __builtin_prefetch(&slots_[home_of(key_of(a, b))]);
+  }
+
   /// Keeps the value that is there. Returns whether the pair was new.
   bool insert(std::uint32_t a, std::uint32_t b, std::uint64_t value) {
     if (slots_.size() < 2 * (size_ + 1)) rehash(slots_.empty() ? 16 : slots_.size() * 2);
@@ -42,11 +47,15 @@ class PairMap {
 
   static std::uint64_t key_of(std::uint32_t a, std::uint32_t b) { return std::uint64_t{a} << 32 | b; }
 
-  std::size_t slot_of(std::uint64_t key) const {
-    const std::size_t mask = slots_.size() - 1;
+  std::size_t home_of(std::uint64_t key) const {
     std::uint64_t h = (key ^ key >> 32) * 0x9E3779B97F4A7C15;
     h = (h ^ h >> 29) * 0xBF58476D1CE4E5B9;
-    std::size_t i = (h >> 32) & mask;
+    return (h >> 32) & (slots_.size() - 1);
+  }
+
+  std::size_t slot_of(std::uint64_t key) const {
+    const std::size_t mask = slots_.size() - 1;
+    std::size_t i = home_of(key);
     while (slots_[i].value != kNone && slots_[i].key != key) i = (i + 1) & mask;
     return i;
   }

@@ -3,9 +3,8 @@
 #include <cstring>
 
 namespace bitnet {
-namespace {
 
-std::uint32_t hash_of(std::string_view text) {
+std::uint32_t TextTable::hash(std::string_view text) {
   constexpr std::uint64_t kOdd = 0x9E3779B97F4A7C15;
   std::uint64_t h = text.size() * kOdd;
   const auto mix = [&h](std::uint64_t chunk) {
@@ -26,8 +25,6 @@ std::uint32_t hash_of(std::string_view text) {
   return static_cast<std::uint32_t>((h * kOdd) >> 32);
 }
 
-}  // namespace
-
 void TextTable::reserve(std::size_t texts, std::size_t bytes) {
   arena_.reserve(bytes);
   ends_.reserve(texts);
@@ -37,12 +34,11 @@ void TextTable::reserve(std::size_t texts, std::size_t bytes) {
 }
 
 std::uint32_t TextTable::find(std::string_view text) const {
-  return slots_.empty() ? kNone : slots_[slot_of(text, hash_of(text))].number;
+  return slots_.empty() ? kNone : slots_[slot_of(text, hash(text))].number;
 }
 
-std::uint32_t TextTable::insert(std::string_view text) {
+std::uint32_t TextTable::insert(std::string_view text, std::uint32_t hash) {
   if (slots_.size() < 2 * (ends_.size() + 1)) rehash(slots_.empty() ? 16 : slots_.size() * 2);
-  const std::uint32_t hash = hash_of(text);
   Slot& slot = slots_[slot_of(text, hash)];
   if (slot.number == kNone) {
     slot = {hash, size()};

@@ -23,7 +23,15 @@ class TextTable {
   /// The number of `text`, or kNone.
   std::uint32_t find(std::string_view text) const;
   /// The number of `text`, which gets the next one if it is new.
-  std::uint32_t insert(std::string_view text);
+  std::uint32_t insert(std::string_view text) { return insert(text, hash(text)); }
+
+  /// In two steps, where many texts are looked up at once: `prefetch` brings in the memory that `insert` will
+  /// need.
+  static std::uint32_t hash(std::string_view text);
+  void prefetch(std::uint32_t hash) const {
+    if (!slots_.empty()) __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
+  }
+  std::uint32_t insert(std::string_view text, std::uint32_t hash);
 
  private:
   /// The hash beside the number spares most comparisons of texts.
