@@ -15,9 +15,6 @@ namespace {
 using bitnet::InputError;
 using nlohmann::json;
 
-const std::vector<std::string> kIntegerProducts = {"Qcur#1",   "Kcur#1", "Vcur",    "attn_out",
-                                                   "ffn_gate", "ffn_up", "ffn_down"};
-
 double value_of(Metric metric, const Measured& m) {
   switch (metric) {
     case Metric::cosine:
@@ -189,6 +186,8 @@ bool Gate::covers(Mode m, bitnet::TapId tap, std::int64_t step) const {
 }
 
 GateSet default_gates(double min_cosine) {
+  const std::vector<std::string> products = {"Qcur#1",   "Kcur#1", "Vcur",    "attn_out",
+                                             "ffn_gate", "ffn_up", "ffn_down"};
   const std::vector<std::string> trunk = {"l_out", "result_norm", "result_output"};
   const std::string source = "crossval's default gates";
   const std::string free_source = min_cosine == 0.999 ? source : "--min-cosine";
@@ -208,12 +207,11 @@ GateSet default_gates(double min_cosine) {
   };
   GateSet set;
   set.gates = {
-      gate("local.integers", Mode::local, Metric::integers_differing, kIntegerProducts, {}, 0, false, source),
-      gate("local.product", Mode::local, Metric::nmse, kIntegerProducts, {}, 1e-12, false, source),
-      gate("local.cosine", Mode::local, Metric::cosine, {"*"}, kIntegerProducts, 0.99999, false, source),
-      gate("local.norm_ratio", Mode::local, Metric::norm_ratio_error, {"*"}, kIntegerProducts, 1e-3, false,
-           source),
-      gate("local.nmse", Mode::local, Metric::nmse, {"*"}, kIntegerProducts, 1e-6, false, source),
+      gate("local.integers", Mode::local, Metric::integers_differing, products, {}, 0, false, source),
+      gate("local.product", Mode::local, Metric::nmse, products, {}, 1e-12, false, source),
+      gate("local.cosine", Mode::local, Metric::cosine, {"*"}, products, 0.99999, false, source),
+      gate("local.norm_ratio", Mode::local, Metric::norm_ratio_error, {"*"}, products, 1e-3, false, source),
+      gate("local.nmse", Mode::local, Metric::nmse, {"*"}, products, 1e-6, false, source),
       gate("free.cosine", Mode::free, Metric::cosine, trunk, {}, min_cosine, false, free_source),
       gate("free.norm_ratio", Mode::free, Metric::norm_ratio_error, trunk, {}, 0.02, false, source),
       gate("free.tap.cosine", Mode::free, Metric::cosine, {"*"}, trunk, min_cosine, true, free_source),

@@ -17,6 +17,7 @@ void Totals::add(const json& record) {
   tally.failed += count(record, "failed");
   tally.flips_explained += count(record.at("flips"), "explained");
   tally.flips_unexplained += count(record.at("flips"), "unexplained");
+  answers_wrong += !record.at("expect").is_null() && !record.at("expect").at("met").get<bool>();
   if (tally.first_failure.is_null() && !record.at("first_failure").is_null()) {
     tally.first_failure = record.at("first_failure");
     tally.first_failure["case"] = record.at("id");
@@ -39,6 +40,7 @@ std::string headline_of(const Totals& totals) {
                      " comparisons made of " + std::to_string(t.planned) + " planned";
   if (t.failed) text += ", " + std::to_string(t.failed) + " failed";
   if (t.skipped) text += ", " + std::to_string(t.skipped) + " skipped";
+  if (totals.answers_wrong) text += "; " + std::to_string(totals.answers_wrong) + " answers not as expected";
   if (t.flips_explained) text += "; " + std::to_string(t.flips_explained) + " token flips explained";
   if (t.flips_unexplained) text += "; " + std::to_string(t.flips_unexplained) + " token flips unexplained";
   if (!t.first_failure.is_null())
@@ -61,6 +63,7 @@ json summary_record(const Totals& totals, const SelfNoise& noise) {
                  {"skipped", t.skipped},
                  {"failed", t.failed},
                  {"flips", {{"explained", t.flips_explained}, {"unexplained", t.flips_unexplained}}},
+                 {"answers_wrong", totals.answers_wrong},
                  {"verdict", to_string(totals.verdict)},
                  {"exit", static_cast<int>(exit_code(totals.verdict))},
                  {"headline", headline_of(totals)},

@@ -1,10 +1,10 @@
 #include "engine/model/weights.h"
 
-#include <cmath>
 #include <cstring>
 #include <set>
 
 #include "engine/formats/tensor_type.h"
+#include "engine/gguf/checks.h"
 #include "engine/gguf/gguf.h"
 
 namespace bitnet {
@@ -24,32 +24,21 @@ class Loader {
   std::vector<float> vector(const std::string& name, std::int64_t n) {
     const gguf::Tensor& tensor = take(name, {n});
     if (tensor.type != TensorType::f32) wrong_type(tensor, "F32");
+    gguf::check_finite(file_, tensor);
     std::vector<float> values(static_cast<std::size_t>(n));
     std::memcpy(values.data(), tensor.data.data(), values.size() * sizeof(float));
-    for (float v : values)
-      if (!std::isfinite(v)) file_.fail(name, "holds a value that is not finite; the file is damaged");
     return values;
   }
 
   TernaryMatrix ternary(const std::string& name, std::int64_t cols, std::int64_t rows) {
     const gguf::Tensor& tensor = take(name, {cols, rows});
     if (tensor.type != TensorType::i2_s) wrong_type(tensor, "I2_S");
-    // bitnet.cpp drops the last cols % 128 elements of each row in silence, and runs past the last row when
-    // rows % 4 is not 0 (reference-semantics 2.6): no reference could confirm such a model.
-    if (cols % 128 != 0)
-      file_.fail(name, "I2_S needs a row length that is a multiple of 128, not " + std::to_string(cols) +
-                           "; bitnet.cpp would drop the rest of each row in silence; pad the model");
-    if (rows % 4 != 0)
-      file_.fail(name, "I2_S needs a number of rows that is a multiple of 4, not " + std::to_string(rows) +
-                           "; bitnet.cpp would run past the last row; pad the model");
+    gguf::check_i2s(file_, tensor);
     TernaryMatrix matrix;
     matrix.codes = reinterpret_cast<const std::uint8_t*>(tensor.data.data());
     matrix.rows = rows;
     matrix.cols = cols;
     std::memcpy(&matrix.scale, tensor.data.data() + rows * cols / 4, sizeof(float));
-    if (!std::isfinite(matrix.scale))
-      file_.fail(name,
-                 "its weight scale is not finite; the file is damaged or was written by a broken quantizer");
     return matrix;
   }
 

@@ -1,0 +1,100 @@
+#include "engine/cli/bench.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "engine/error.h"
+
+namespace bitnet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Token ids that repeat in no short cycle, the same in every run.
+class Tokens {
+ public:
+  explicit Tokens(std::int64_t n_vocab) : n_vocab_(static_cast<std::uint64_t>(n_vocab)) {}
+  std::int32_t next() {
+    state_ += 0x9e3779b97f4a7c15u;
+    std::uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return static_cast<std::int32_t>((z ^ (z >> 31)) % n_vocab_);
+  }
+
+ private:
+  std::uint64_t n_vocab_;
+  std::uint64_t state_ = 1;
+};
+
+void clear(Context& context, int sequences) {
+  for (int s = 0; s < sequences; ++s) context.truncate(s, 0);
+}
+
+// Fills sequence s with n tokens; only the last one's logits are wanted, as after a prompt.
+void prefill(Context& context, Tokens& tokens, int s, std::int64_t n, std::vector<BatchRow>& rows) {
+  rows.clear();
+  for (std::int64_t i = 0; i < n; ++i)
+    rows.push_back({.token = tokens.next(), .sequence = s, .logits = i + 1 == n});
+  context.forward(rows);
+}
+
+}  // namespace
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+BenchResult bench(const Model& model, const BenchOptions& options) {
+  const std::int64_t needed = std::max(options.prompt_tokens, options.depth + options.gen_tokens);
+  if (needed > model.config().n_ctx)
+    throw InputError("bench: " + std::to_string(needed) + " tokens exceed the model's context of " +
+                     std::to_string(model.config().n_ctx) + "; ask for fewer");
+  Context context(model, {.isa = options.isa,
+                          .threads = options.threads,
+                          .n_ctx = std::max<std::int64_t>(needed, 1),
+                          .sequences = options.sequences});
+  Tokens tokens(model.config().n_vocab);
+  std::vector<BatchRow> rows;
+  BenchResult result;
+  result.isa = std::string(context.kernels().name);
+  result.threads = context.threads();
+  for (int r = -1; r < options.repetitions; ++r) {
+    if (options.prompt_tokens > 0) {
+      clear(context, options.sequences);
+      const auto start = Clock::now();
+      prefill(context, tokens, 0, options.prompt_tokens, rows);
+      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+      if (r >= 0) result.prefill.push_back(static_cast<double>(options.prompt_tokens) / seconds);
+    }
+    if (options.gen_tokens > 0) {
+      clear(context, options.sequences);
+      for (int s = 0; s < options.sequences; ++s)
+        if (options.depth > 0) prefill(context, tokens, s, options.depth, rows);
+      rows.clear();
+      for (int s = 0; s < options.sequences; ++s) rows.push_back({.token = tokens.next(), .sequence = s});
+      const auto start = Clock::now();
+      for (std::int64_t i = 0; i < options.gen_tokens; ++i) {
+        // Greedy, so that the head's result is really used.
+        const auto logits = context.forward(rows);
+        for (std::size_t s = 0; s < rows.size(); ++s)
+          rows[s].token = static_cast<std::int32_t>(context.kernels().argmax(
+              logits.data() + static_cast<std::int64_t>(s) * model.config().n_vocab, model.config().n_vocab));
+      }
+      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+      if (r >= 0)
+        result.decode.push_back(static_cast<double>(options.gen_tokens) * options.sequences / seconds);
+    }
+  }
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  result.peak_rss_bytes = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+  return result;
+}
+
+}  // namespace bitnet

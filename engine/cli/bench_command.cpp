@@ -1,0 +1,74 @@
+// `bitnet bench`.
+
+#include <chrono>
+#include <iomanip>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/cli/bench.h"
+#include "engine/cli/commands.h"
+
+namespace bitnet {
+namespace {
+
+struct Flags {
+  std::string model;
+  BenchOptions options;
+  bool json = false;
+};
+
+void run(const Flags& flags) {
+  const auto start = std::chrono::steady_clock::now();
+  const Model model = Model::load(flags.model);
+  const double load = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const BenchOptions& o = flags.options;
+  const BenchResult r = bench(model, o);
+  if (flags.json) {
+    const nlohmann::json out = {{"model", flags.model},
+                                {"isa", r.isa},
+                                {"threads", r.threads},
+                                {"head", "full"},
+                                {"depth", o.depth},
+                                {"sequences", o.sequences},
+                                {"prefill", {{"tokens", o.prompt_tokens}, {"tok_s", r.prefill}}},
+                                {"decode", {{"tokens", o.gen_tokens}, {"tok_s", r.decode}}},
+                                {"load_s", load},
+                                {"peak_rss_bytes", r.peak_rss_bytes}};
+    std::cout << out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    return;
+  }
+  std::cout << std::fixed << std::setprecision(2) << "kernels " << r.isa << ", " << r.threads
+            << " threads, loaded in " << load << " s, peak memory " << (r.peak_rss_bytes >> 20) << " MiB\n";
+  if (!r.prefill.empty())
+    std::cout << "prefill " << o.prompt_tokens << ": " << median(r.prefill) << " tokens/s (median of "
+              << r.prefill.size() << ")\n";
+  if (!r.decode.empty())
+    std::cout << "decode " << o.gen_tokens << ": " << median(r.decode) << " tokens/s (median of "
+              << r.decode.size() << ")\n";
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("bench", "measure tokens per second");
+  auto flags = std::make_shared<Flags>();
+  BenchOptions& o = flags->options;
+  command->add_option("--model", flags->model, "GGUF model")->required()->type_name("FILE");
+  command->add_option("--threads", o.threads, "default: physical cores")->check(CLI::Range(1, 1024));
+  command->add_option("--isa", o.isa, "scalar, avx2, ... (default: the best)");
+  command->add_option("--prompt-tokens", o.prompt_tokens, "tokens of prefill; 0 = none")
+      ->check(CLI::Range(0, 1 << 24));
+  command->add_option("--gen-tokens", o.gen_tokens, "tokens to decode; 0 = none")
+      ->check(CLI::Range(0, 1 << 24));
+  command->add_option("--depth", o.depth, "tokens in the cache when decoding begins")
+      ->check(CLI::Range(0, 1 << 24));
+  command->add_option("--sequences", o.sequences, "sequences decoded side by side")
+      ->check(CLI::Range(1, 4096));
+  command->add_option("--repetitions", o.repetitions, "counted runs, after one to warm up")
+      ->check(CLI::Range(1, 10000));
+  command->add_flag("--json", flags->json, "JSON alone on stdout");
+  command->callback([flags] { run(*flags); });
+}
+
+}  // namespace bitnet

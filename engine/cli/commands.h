@@ -1,0 +1,13 @@
+#pragma once
+// The subcommands of `bitnet`. Each adds its flags and says what to do when it was chosen.
+
+#include <CLI/CLI.hpp>
+
+namespace bitnet {
+
+void add_run(CLI::App& app);
+void add_bench(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_synth(CLI::App& app);
+
+}  // namespace bitnet
