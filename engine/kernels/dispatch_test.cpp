@@ -1,0 +1,173 @@
+// What each name selects, and that the kernel meant is the kernel run.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <optional>
+
+#include "engine/error.h"
+#include "engine/kernels/cpu.h"
+#include "engine/kernels/declare.h"
+
+namespace bitnet {
+namespace {
+
+/// Sets an environment variable, or removes it, until the end of the scope.
+class Environment {
+ public:
+  Environment(const char* name, const char* value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    if (value != nullptr) {
+      setenv(name, value, 1);
+    } else {
+      unsetenv(name);
+    }
+  }
+  ~Environment() {
+    if (before_) {
+      setenv(name_, before_->c_str(), 1);
+    } else {
+      unsetenv(name_);
+    }
+  }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+constexpr const char* kForce = "CROSSVAL_FORCE_ISA";
+
+std::string names() {
+  std::string text;
+  for (const Kernels* kernels : compiled_kernels()) text += std::string(kernels->name) + " ";
+  return text;
+}
+
+std::string error_of(std::string_view isa) {
+  try {
+    select_kernels(isa);
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(Dispatch, CompiledTablesBestFirst) {
+#if defined(__x86_64__)
+  EXPECT_EQ(names(), "avx2 scalar ");
+#else
+  EXPECT_EQ(names(), "scalar ");
+#endif
+}
+
+TEST(Dispatch, EveryEntryOfEveryTableIsSet) {
+  for (const Kernels* kernels : compiled_kernels()) {
+    EXPECT_FALSE(kernels->description.empty()) << kernels->name;
+#define CROSSVAL_KERNEL(isa, operation, function) EXPECT_NE(kernels->operation, nullptr) << kernels->name;
+#include "engine/kernels/kernels.inc"
+  }
+}
+
+TEST(Dispatch, ScalarIsPinned) {
+  const Environment none(kForce, nullptr);
+  const Kernels& k = select_kernels("scalar");
+  EXPECT_EQ(k.name, "scalar");
+  EXPECT_EQ(k.quantize_row, scalar::quantize_row);
+  EXPECT_EQ(k.ternary_matmul, scalar::ternary_matmul);
+  EXPECT_EQ(k.matmul_f16, scalar::matmul_f16);
+  EXPECT_EQ(k.matmul_f32, scalar::matmul_f32);
+  EXPECT_EQ(k.rms_norm, scalar::rms_norm);
+  EXPECT_EQ(k.rope, scalar::rope);
+  EXPECT_EQ(k.attn_scores, scalar::attn_scores);
+  EXPECT_EQ(k.softmax, scalar::softmax);
+  EXPECT_EQ(k.attn_context, scalar::attn_context);
+  EXPECT_EQ(k.add, scalar::add);
+  EXPECT_EQ(k.mul, scalar::mul);
+  EXPECT_EQ(k.relu_squared, scalar::relu_squared);
+  EXPECT_EQ(k.silu, scalar::silu);
+  EXPECT_EQ(k.to_f16, scalar::to_f16);
+  EXPECT_EQ(k.to_f32, scalar::to_f32);
+  EXPECT_EQ(k.argmax, scalar::argmax);
+}
+
+#if defined(__x86_64__)
+TEST(Dispatch, Avx2IsPinned) {
+  const Kernels& k = *compiled_kernels()[0];
+  EXPECT_EQ(k.name, "avx2");
+  EXPECT_EQ(k.quantize_row, avx2::quantize_row);
+  EXPECT_EQ(k.ternary_matmul, avx2::ternary_matmul);
+  EXPECT_EQ(k.matmul_f16, avx2::matmul_f16);
+  EXPECT_EQ(k.matmul_f32, avx2::matmul_f32);
+  EXPECT_EQ(k.rms_norm, avx2::rms_norm);
+  EXPECT_EQ(k.rope, avx2::rope);
+  EXPECT_EQ(k.attn_scores, avx2::attn_scores);
+  EXPECT_EQ(k.softmax, avx2::softmax);
+  EXPECT_EQ(k.attn_context, avx2::attn_context);
+  EXPECT_EQ(k.add, avx2::add);
+  EXPECT_EQ(k.mul, avx2::mul);
+  EXPECT_EQ(k.relu_squared, avx2::relu_squared);
+  EXPECT_EQ(k.silu, avx2::silu);
+  EXPECT_EQ(k.to_f16, avx2::to_f16);
+  EXPECT_EQ(k.to_f32, avx2::to_f32);
+  EXPECT_EQ(k.argmax, avx2::argmax);
+}
+#endif
+
+TEST(Dispatch, TheBestSupportedIsTakenWhereNothingIsForced) {
+  const Environment none(kForce, nullptr);
+  const Kernels& chosen = select_kernels();
+  for (const Kernels* kernels : compiled_kernels()) {
+    if (!supported(*kernels)) continue;
+    EXPECT_EQ(&chosen, kernels);
+    break;
+  }
+  const Environment empty(kForce, "");
+  EXPECT_EQ(&select_kernels(), &chosen);
+}
+
+TEST(Dispatch, TheEnvironmentForcesAndTheArgumentOverrides) {
+  const Environment forced(kForce, "scalar");
+  EXPECT_EQ(select_kernels().name, "scalar");
+  const Environment wrong(kForce, "mmx");
+  EXPECT_EQ(select_kernels("scalar").name, "scalar");
+}
+
+TEST(Dispatch, AnUnknownNameIsAnErrorThatListsThoseAvailable) {
+  const Environment none(kForce, nullptr);
+  for (const char* name : {"mmx", "AVX2", "avx", "scalar "}) {
+    const std::string error = error_of(name);
+    EXPECT_NE(error.find("--isa: unknown instruction set '" + std::string(name) + "'"), std::string::npos)
+        << error;
+    EXPECT_NE(error.find("scalar"), std::string::npos) << error;
+  }
+  const Environment wrong(kForce, "neon9");
+  EXPECT_NE(error_of("").find("CROSSVAL_FORCE_ISA: unknown instruction set 'neon9'"), std::string::npos);
+}
+
+TEST(Dispatch, AnUnsupportedNameIsAnErrorOfItsOwn) {
+  const Environment none(kForce, nullptr);
+  for (const Kernels* kernels : compiled_kernels()) {
+    if (supported(*kernels)) {
+      EXPECT_EQ(&select_kernels(kernels->name), kernels);
+    } else {
+      EXPECT_NE(error_of(kernels->name).find("this machine cannot run"), std::string::npos);
+    }
+  }
+}
+
+/// The test that runs this binary on an emulated old machine says what it must get.
+TEST(Dispatch, TheMachineGetsWhatItShould) {
+  std::string expected = "scalar";
+#if defined(__x86_64__)
+  if (cpu::avx2()) expected = "avx2";
+#endif
+  if (const char* told = std::getenv("CROSSVAL_TEST_EXPECT_ISA")) expected = told;
+  const Environment none(kForce, nullptr);
+  EXPECT_EQ(select_kernels().name, expected);
+}
+
+}  // namespace
+}  // namespace bitnet
