@@ -102,10 +102,13 @@ TEST(F16, Extremes) {
 [[gnu::target("f16c")]] float hardware(f16 h) {
   return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
 }
-// clang 14 does not know "f16c" as a name.
-bool has_f16c() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
+bool detect_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;  // clang 14 does not know "f16c" as a name
   return __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+bool has_f16c() {
+  static const bool has = detect_f16c();  // asking is slow on virtual machines
+  return has;
 }
 std::optional<f16> hardware_f16(float value) {
   return has_f16c() ? std::optional(hardware(value)) : std::nullopt;

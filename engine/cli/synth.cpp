@@ -1,0 +1,377 @@
+#include "engine/cli/synth.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <span>
+
+#include "engine/cli/synth_random.h"
+#include "engine/cli/synth_vocabulary.h"
+#include "engine/error.h"
+#include "engine/formats/f16.h"
+#include "engine/formats/i2s.h"
+#include "engine/gguf/writer.h"
+
+namespace bitnet {
+namespace {
+
+// Weight scales as Microsoft's 2B model has them (reference-semantics 1.5).
+constexpr float kMinScale = 0.744f;
+constexpr float kMaxScale = 4.60f;
+// Standard deviation of a logit.
+constexpr float kLogitSpread = 2.5f;
+// By how many standard deviations a token's own logit is raised by the trace it left in the residual stream.
+// Half a deviation leaves it one of many; were it 5, the arg max would always be the input token.
+constexpr float kOwnLogitRaise = 0.5f;
+// Standard deviation of attention scores. Less, and all positions see nearly the same average; more, and
+// rounding errors grow from layer to layer until no two engines agree.
+constexpr float kScoreSpread = 2.0f;
+// The first FFN lifts the stream far above the embedding, to this share of its final variance: tokens are
+// still told apart there. The other layers share the rest, and none outweighs the stream it reads, which
+// keeps errors from growing.
+constexpr float kFirstFfnShare = 0.5f;
+// The first attention's output against the embedding, and the FFN's against attention's in the other layers.
+// Attention makes positions alike, so it has the smaller part; were they alike, one token would follow for
+// ever.
+constexpr float kFirstAttention = 0.5f;
+constexpr float kFfnOverAttention = 2.0f;
+constexpr float kNonZeroShare = 2.0f / 3.0f;
+
+struct ShapeError {
+  bool wrong;
+  const char* field;
+  const char* what;
+};
+
+void check_shape(const SynthShape& s) {
+  const std::uint64_t q_width = std::uint64_t{s.n_head} * s.head_dim;
+  const std::uint64_t kv_width = std::uint64_t{s.n_head_kv} * s.head_dim;
+  const auto floating = [](TensorType t) { return t == TensorType::f16 || t == TensorType::f32; };
+  const bool known =
+      s.architecture == "bitnet-b1.58" || s.architecture == "bitnet-25" || s.architecture == "bitnet";
+  const ShapeError errors[] = {
+      {!known, "architecture", "must be bitnet-b1.58, bitnet-25 or bitnet"},
+      {s.n_embd == 0 || s.n_embd % 128 != 0, "n_embd", "must be a multiple of 128"},
+      {s.n_ff == 0 || s.n_ff % 128 != 0, "n_ff", "must be a multiple of 128"},
+      {s.n_layer == 0 || s.n_layer > 1000, "n_layer", "must be between 1 and 1000"},
+      {s.n_head == 0 || s.n_head_kv == 0 || s.n_head % s.n_head_kv != 0, "n_head_kv", "must divide n_head"},
+      {s.head_dim == 0 || s.head_dim % 2 != 0, "head_dim", "must be even"},
+      {q_width % 128 != 0, "n_head * head_dim", "must be a multiple of 128"},
+      {kv_width % 4 != 0, "n_head_kv * head_dim", "must be a multiple of 4"},
+      {s.architecture == "bitnet" && q_width != s.n_embd, "n_head * head_dim",
+       "must equal n_embd in architecture bitnet"},
+      {std::max({s.n_embd, s.n_ff, s.n_head, s.head_dim}) > 1u << 20, "width", "must be at most 1048576"},
+      {s.n_ctx == 0, "n_ctx", "must be at least 1"},
+      {!floating(s.embedding) || !floating(s.head), "embedding and head", "must be f16 or f32"},
+  };
+  for (const ShapeError& e : errors)
+    if (e.wrong) throw InputError(std::string("synth: ") + e.field + ": " + e.what);
+}
+
+// One ternary matrix: its scale must be known before the norm in front of it is written.
+struct Projection {
+  std::string name;
+  std::uint64_t cols;
+  std::uint64_t rows;
+  float scale;
+
+  // Standard deviation of its output for an input of mean square 1.
+  float gain() const { return scale * std::sqrt(static_cast<float>(cols) * kNonZeroShare); }
+};
+
+struct Layer {
+  std::string prefix;
+  float attention;  // root mean square of what it adds
+  float ffn;
+  Projection q, k, v, o, gate, up, down;
+};
+
+// Root mean squares of what goes into the residual stream.
+struct Magnitudes {
+  float embedding;
+  float first_attention;
+  float first_ffn;
+  float attention;  // of every other layer
+  float ffn;
+};
+
+Magnitudes magnitudes(const SynthShape& s) {
+  const float width = std::sqrt(static_cast<float>(s.n_embd));
+  Magnitudes m{};
+  m.embedding = kLogitSpread / width;
+  const float stream = m.embedding * width / kOwnLogitRaise;
+  m.first_attention = kFirstAttention * m.embedding;
+  if (s.n_layer == 1) {
+    m.first_ffn = stream;
+    return m;
+  }
+  m.first_ffn = stream * std::sqrt(kFirstFfnShare);
+  const auto others = static_cast<float>(s.n_layer - 1);
+  m.attention =
+      stream * std::sqrt((1 - kFirstFfnShare) / (others * (1 + kFfnOverAttention * kFfnOverAttention)));
+  m.ffn = m.attention * kFfnOverAttention;
+  return m;
+}
+
+class Synthesizer {
+ public:
+  Synthesizer(const SynthShape& shape, std::uint64_t seed, const std::filesystem::path& path,
+              const SynthProgress& progress)
+      : shape_(shape), seed_(seed), progress_(progress), magnitudes_(magnitudes(shape)), writer_(path) {
+    for (int b = 0, i = 0; i < 81; ++i, b = 0) {
+      for (int rest = i, digit = 0; digit < 4; ++digit, rest /= 3) b = b << 2 | rest % 3;
+      four_codes_[static_cast<std::size_t>(i)] = static_cast<std::byte>(b);
+    }
+  }
+
+  void run() {
+    add_keys();
+    add_vocabulary();
+    for (std::uint32_t i = 0; i < shape_.n_layer; ++i) layers_.push_back(make_layer(i));
+    declare();
+    writer_.begin();
+    write_embedding("token_embd.weight", shape_.embedding);
+    for (const Layer& layer : layers_) write_layer(layer);
+    write_norm("output_norm.weight", shape_.n_embd, 1.0f);
+    if (shape_.untied) write_embedding("output.weight", shape_.head);
+    writer_.finish();
+  }
+
+ private:
+  void add_keys() {
+    const SynthShape& s = shape_;
+    writer_.add("general.architecture", s.architecture);
+    writer_.add("general.name", s.name);
+    writer_.add("general.description", "random weights, seed " + std::to_string(seed_));
+    writer_.add("general.file_type", std::uint32_t{40});  // I2_S
+    const auto add = [&](const char* key, auto value) { writer_.add(s.architecture + "." + key, value); };
+    add("vocab_size", s.n_vocab);
+    add("context_length", s.n_ctx);
+    add("embedding_length", s.n_embd);
+    add("block_count", s.n_layer);
+    add("feed_forward_length", s.n_ff);
+    add("attention.head_count", s.n_head);
+    add("attention.head_count_kv", s.n_head_kv);
+    add("attention.layer_norm_rms_epsilon", s.rms_eps);
+    if (std::uint64_t{s.n_head} * s.head_dim != s.n_embd) {
+      add("attention.key_length", s.head_dim);
+      add("attention.value_length", s.head_dim);
+    }
+    add("rope.dimension_count", s.head_dim);
+    add("rope.freq_base", s.rope_freq_base);
+  }
+
+  void add_vocabulary() {
+    SynthVocabulary v = make_synth_vocabulary(shape_.n_vocab);
+    writer_.add("tokenizer.ggml.model", std::string("gpt2"));
+    if (!shape_.pre.empty()) writer_.add("tokenizer.ggml.pre", shape_.pre);
+    writer_.add("tokenizer.ggml.tokens", std::move(v.tokens));
+    writer_.add("tokenizer.ggml.token_type", std::move(v.types));
+    writer_.add("tokenizer.ggml.merges", std::move(v.merges));
+    writer_.add("tokenizer.ggml.bos_token_id", v.bos);
+    writer_.add("tokenizer.ggml.eos_token_id", v.eos);
+    writer_.add("tokenizer.ggml.eot_token_id", v.eot);
+    writer_.add("tokenizer.ggml.add_bos_token", true);
+    writer_.add("tokenizer.chat_template", std::move(v.chat_template));
+  }
+
+  Projection make_projection(const std::string& name, std::uint64_t cols, std::uint64_t rows) const {
+    return {name, cols, rows, SynthRandom(seed_, name + ".scale").uniform(kMinScale, kMaxScale)};
+  }
+
+  Layer make_layer(std::uint32_t i) const {
+    const std::string p = "blk." + std::to_string(i) + ".";
+    const std::uint64_t width = shape_.n_embd;
+    const std::uint64_t q = std::uint64_t{shape_.n_head} * shape_.head_dim;
+    const std::uint64_t kv = std::uint64_t{shape_.n_head_kv} * shape_.head_dim;
+    return {p,
+            i == 0 ? magnitudes_.first_attention : magnitudes_.attention,
+            i == 0 ? magnitudes_.first_ffn : magnitudes_.ffn,
+            make_projection(p + "attn_q.weight", width, q),
+            make_projection(p + "attn_k.weight", width, kv),
+            make_projection(p + "attn_v.weight", width, kv),
+            make_projection(p + "attn_output.weight", q, width),
+            make_projection(p + "ffn_gate.weight", width, shape_.n_ff),
+            make_projection(p + "ffn_up.weight", width, shape_.n_ff),
+            make_projection(p + "ffn_down.weight", shape_.n_ff, width)};
+  }
+
+  void declare_matrix(const std::string& name, std::uint64_t cols, std::uint64_t rows, TensorType type) {
+    writer_.add_tensor(name, {cols, rows}, type);
+    total_ += tensor_bytes(type, cols, rows).value();
+  }
+  void declare_norm(const std::string& name, std::uint64_t n) {
+    writer_.add_tensor(name, {n}, TensorType::f32);
+    total_ += n * sizeof(float);
+  }
+  void declare_projection(const Projection& p) { declare_matrix(p.name, p.cols, p.rows, TensorType::i2_s); }
+
+  // In the order in which they are written.
+  void declare() {
+    declare_matrix("token_embd.weight", shape_.n_embd, shape_.n_vocab, shape_.embedding);
+    for (const Layer& l : layers_) {
+      declare_norm(l.prefix + "attn_norm.weight", shape_.n_embd);
+      for (const Projection* p : {&l.q, &l.k, &l.v}) declare_projection(*p);
+      declare_norm(l.prefix + "attn_sub_norm.weight", l.o.cols);
+      declare_projection(l.o);
+      declare_norm(l.prefix + "ffn_norm.weight", shape_.n_embd);
+      for (const Projection* p : {&l.gate, &l.up}) declare_projection(*p);
+      declare_norm(l.prefix + "ffn_sub_norm.weight", shape_.n_ff);
+      declare_projection(l.down);
+    }
+    declare_norm("output_norm.weight", shape_.n_embd);
+    if (shape_.untied) declare_matrix("output.weight", shape_.n_embd, shape_.n_vocab, shape_.head);
+  }
+
+  void write_layer(const Layer& l) {
+    // Scores are q . k / sqrt(head_dim): their spread is the product of the spreads of q and k.
+    write_norm(l.prefix + "attn_norm.weight", shape_.n_embd,
+               std::sqrt(kScoreSpread / (l.q.gain() * l.k.gain())));
+    for (const Projection* p : {&l.q, &l.k, &l.v}) write_projection(*p);
+    write_norm(l.prefix + "attn_sub_norm.weight", l.o.cols, l.attention / l.o.gain());
+    write_projection(l.o);
+    write_norm(l.prefix + "ffn_norm.weight", shape_.n_embd, std::sqrt(1.0f / (l.gate.gain() * l.up.gain())));
+    for (const Projection* p : {&l.gate, &l.up}) write_projection(*p);
+    write_norm(l.prefix + "ffn_sub_norm.weight", shape_.n_ff, l.ffn / l.down.gain());
+    write_projection(l.down);
+  }
+
+  // Weights within a fifth of `gain`.
+  void write_norm(const std::string& name, std::uint64_t n, float gain) {
+    SynthRandom random(seed_, name);
+    std::vector<float> weights(n);
+    for (float& w : weights) w = gain * random.uniform(0.8f, 1.2f);
+    emit(std::as_bytes(std::span(weights)));
+  }
+
+  void write_projection(const Projection& p) {
+    SynthRandom random(seed_, p.name);
+    std::uint64_t left = p.cols * p.rows / 4;
+    while (left > 0) {
+      buffer_.resize(std::min<std::uint64_t>(left, kPieceBytes));
+      // Four bytes of four weights from every 64 bits: 81 combinations out of 65536 values, equal within 0.13
+      // %.
+      std::uint64_t bits = 0;
+      for (std::size_t i = 0; i < buffer_.size(); ++i, bits >>= 16) {
+        if (i % 4 == 0) bits = random.next();
+        buffer_[i] = four_codes_[(bits & 0xffff) * 81 >> 16];
+      }
+      left -= buffer_.size();
+      emit(buffer_);
+    }
+    std::array<std::byte, i2s::kScaleSlotBytes> slot{};
+    std::memcpy(slot.data(), &p.scale, sizeof p.scale);
+    emit(slot);
+  }
+
+  void write_embedding(const std::string& name, TensorType type) {
+    SynthRandom random(seed_, name);
+    const std::uint64_t size = type == TensorType::f16 ? sizeof(f16) : sizeof(float);
+    std::uint64_t left = std::uint64_t{shape_.n_embd} * shape_.n_vocab;
+    while (left > 0) {
+      const std::uint64_t n = std::min<std::uint64_t>(left, kPieceBytes / size);
+      buffer_.resize(n * size);
+      for (std::uint64_t i = 0; i < n; ++i) {
+        const float value = magnitudes_.embedding * random.bell();
+        const f16 half = f32_to_f16(value);
+        std::memcpy(buffer_.data() + i * size,
+                    type == TensorType::f16 ? static_cast<const void*>(&half) : &value, size);
+      }
+      left -= n;
+      emit(buffer_);
+    }
+  }
+
+  void emit(std::span<const std::byte> bytes) {
+    writer_.append(bytes);
+    done_ += bytes.size();
+    if (progress_) progress_(done_, total_);
+  }
+
+  static constexpr std::uint64_t kPieceBytes = 1 << 20;
+
+  SynthShape shape_;
+  std::uint64_t seed_;
+  SynthProgress progress_;
+  Magnitudes magnitudes_;
+  gguf::Writer writer_;
+  std::vector<Layer> layers_;
+  std::array<std::byte, 81> four_codes_{};
+  std::vector<std::byte> buffer_;
+  std::uint64_t done_ = 0;
+  std::uint64_t total_ = 0;
+};
+
+SynthShape shape_2b() {
+  SynthShape s;
+  s.name = "synthetic bitnet-b1.58-2B-4T";
+  s.n_embd = 2560;
+  s.n_ff = 6912;
+  s.n_layer = 30;
+  s.n_head = 20;
+  s.n_head_kv = 5;
+  s.head_dim = 128;
+  s.n_ctx = 4096;
+  s.n_vocab = 128256;
+  return s;
+}
+
+SynthShape shape_tiny() {
+  SynthShape s;
+  s.name = "synthetic tiny";
+  s.n_embd = 256;
+  s.n_ff = 512;
+  s.n_layer = 2;
+  s.n_head = 4;
+  s.n_head_kv = 2;
+  s.head_dim = 64;
+  s.n_ctx = 512;
+  s.n_vocab = 512;
+  return s;
+}
+
+SynthShape shape_awkward() {
+  SynthShape s;
+  s.name = "synthetic awkward";
+  s.n_embd = 640;
+  s.n_ff = 896;
+  s.n_layer = 2;
+  s.n_head = 8;
+  s.n_head_kv = 2;
+  s.head_dim = 80;
+  s.n_ctx = 512;
+  s.n_vocab = 512;
+  s.embedding = TensorType::f32;
+  return s;
+}
+
+}  // namespace
+
+std::vector<std::string> synth_presets() {
+  return {"bitnet-b1.58-2B-4T", "tiny", "awkward"};
+}
+
+SynthShape synth_shape(std::string_view preset) {
+  if (preset == "bitnet-b1.58-2B-4T") return shape_2b();
+  if (preset == "tiny") return shape_tiny();
+  if (preset == "awkward") return shape_awkward();
+  std::string known;
+  for (const auto& name : synth_presets()) known += (known.empty() ? "" : ", ") + name;
+  throw InputError("synth: --preset: `" + std::string(preset) + "` is unknown; choose one of " + known);
+}
+
+void synth(const SynthShape& shape, std::uint64_t seed, const std::filesystem::path& path,
+           const SynthProgress& progress) {
+  check_shape(shape);
+  Synthesizer(shape, seed, path, progress).run();
+}
+
+void synth(std::string_view preset, std::string_view type, std::uint64_t seed,
+           const std::filesystem::path& path, const SynthProgress& progress) {
+  if (type != "i2_s")
+    throw InputError("synth: --type: `" + std::string(type) + "` cannot be written; supported is i2_s");
+  synth(synth_shape(preset), seed, path, progress);
+}
+
+}  // namespace bitnet

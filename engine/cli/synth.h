@@ -1,0 +1,57 @@
+#pragma once
+// Random-weight models of true dimensions: for benchmarks, and for tests of whole models.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/formats/tensor_type.h"
+
+namespace bitnet {
+
+/// What a model looks like. The weights follow from it and from the seed alone.
+struct SynthShape {
+  std::string name = "synthetic";
+  std::string architecture = "bitnet-b1.58";  // or bitnet-25 or bitnet
+  std::uint32_t n_embd = 0;                   // a multiple of 128
+  std::uint32_t n_ff = 0;                     // a multiple of 128
+  std::uint32_t n_layer = 0;
+  std::uint32_t n_head = 0;
+  std::uint32_t n_head_kv = 0;
+  std::uint32_t head_dim = 0;  // n_head * head_dim must be a multiple of 128, n_head_kv * head_dim one of 4
+  std::uint32_t n_ctx = 0;
+  std::uint32_t n_vocab = 0;  // see make_synth_vocabulary
+  float rope_freq_base = 500000.0f;
+  float rms_eps = 1e-5f;
+  TensorType embedding = TensorType::f16;  // token_embd.weight: f16 or f32
+  bool untied = false;                     // writes output.weight (bitnet.cpp refuses or ignores it)
+  TensorType head = TensorType::f16;       // output.weight: f16 or f32
+  std::string pre = "llama-bpe";           // tokenizer.ggml.pre; "" leaves the key out
+};
+
+/// Names of the presets: "bitnet-b1.58-2B-4T" (the dimensions of Microsoft's model), "tiny" (256 wide, 2
+/// layers) and "awkward" (640 wide, 8 heads of 80, FFN 896, F32 embedding).
+std::vector<std::string> synth_presets();
+
+/// Throws InputError for an unknown name, listing those that exist.
+SynthShape synth_shape(std::string_view preset);
+
+/// Called now and then with the bytes written and the bytes in all.
+using SynthProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+/// Writes the model to `path`, which appears only when it is complete. Ternary weights are -1, 0, +1 with
+/// equal shares and packed as I2_S with scales between 0.744 and 4.60. The embedding is small against what
+/// the layers add, so that the arg max of a step is hardly ever the token that went in. The same arguments
+/// give the same bytes on every platform. Throws InputError for a shape that no engine could run, SystemError
+/// when the disk is full.
+void synth(const SynthShape& shape, std::uint64_t seed, const std::filesystem::path& path,
+           const SynthProgress& progress = {});
+
+/// The same by names. `type` is the type of the ternary weights: "i2_s".
+void synth(std::string_view preset, std::string_view type, std::uint64_t seed,
+           const std::filesystem::path& path, const SynthProgress& progress = {});
+
+}  // namespace bitnet
