@@ -37,8 +37,7 @@ static_assert(FLT_EVAL_METHOD == 0, "the codes are defined in binary32");
 
 // T tokens, d = n_embd, f = n_ff, H heads of hd channels, G KV heads, V = n_vocab.
 
-// ---- Weights
-// --------------------------------------------------------------------------------------------------------
+// ---- Weights ----
 
 // W = scale * (codes - 1), the codes being 2 bits each in the I2_S layout.
 struct Ternary {
@@ -123,17 +122,19 @@ class Loader {
 
  private:
   const bitnet::gguf::Tensor& take(const std::string& name, std::int64_t ne0, std::int64_t ne1) {
-    const auto* tensor = file_.find_tensor(name);
-    const std::string expected =
-        "[" + std::to_string(ne0) + (ne1 > 1 ? ", " + std::to_string(ne1) : "") + "]";
-    if (!tensor) file_.fail(name, "the tensor is missing; expected shape " + expected);
     const std::uint64_t wanted[4] = {static_cast<std::uint64_t>(ne0), static_cast<std::uint64_t>(ne1), 1, 1};
+    const auto* tensor = file_.find_tensor(name);
+    if (!tensor) file_.fail(name, "the tensor is missing; expected shape " + shape_text(wanted));
     if (!std::equal(std::begin(wanted), std::end(wanted), std::begin(tensor->ne)))
-      file_.fail(name, "its shape is [" + std::to_string(tensor->ne[0]) + ", " +
-                           std::to_string(tensor->ne[1]) + ", " + std::to_string(tensor->ne[2]) + ", " +
-                           std::to_string(tensor->ne[3]) + "], expected " + expected);
+      file_.fail(name, "its shape is " + shape_text(tensor->ne) + ", expected " + shape_text(wanted));
     taken_.insert(tensor->name);
     return *tensor;
+  }
+
+  static std::string shape_text(const std::uint64_t (&ne)[4]) {
+    std::string text;
+    for (std::uint64_t extent : ne) text.append(text.empty() ? "[" : ", ").append(std::to_string(extent));
+    return text + "]";
   }
 
   [[noreturn]] void refuse_type(const bitnet::gguf::Tensor& tensor, const char* expected) const {
@@ -187,8 +188,7 @@ Weights load(const bitnet::gguf::File& file, const Config& c) {
   return w;
 }
 
-// ---- State
-// ----------------------------------------------------------------------------------------------------------
+// ---- State ----
 
 // Keys and values of every position so far, rounded to binary16 (each such number is a float).
 struct LayerCache {
@@ -213,7 +213,6 @@ struct Rows {
     values.resize(offsets.back());
   }
   std::int64_t count() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
-  std::int64_t width(std::int64_t t) const { return offsets[t + 1] - offsets[t]; }
   double* operator[](std::int64_t t) { return values.data() + offsets[t]; }
   const double* operator[](std::int64_t t) const { return values.data() + offsets[t]; }
 };
@@ -225,8 +224,7 @@ void append_f16(const Rows& rows, std::vector<float>& cache) {
   for (double value : rows.values) cache.push_back(static_cast<float>(numbers::to_f16(value)));
 }
 
-// ---- Ternary products
-// -----------------------------------------------------------------------------------------------
+// ---- Ternary products ----
 
 struct Codes {
   std::vector<std::int16_t> q;  // (T, cols), each in [-128, 127]
@@ -290,8 +288,7 @@ double dot(const float* w, const double* x, std::int64_t n) {
 
 }  // namespace
 
-// ---- The model
-// ------------------------------------------------------------------------------------------------------
+// ---- The model ----
 
 struct Oracle::Impl {
   Impl(const bitnet::gguf::File& file, const Options& given)
@@ -308,8 +305,7 @@ struct Oracle::Impl {
   Options options;
   bitnet::ThreadPool pool;  // rows and heads are shared out; each sum is made by one thread
 
-  // -- Operations: rows in, rows out
-  // ------------------------------------------------------------------------------
+  // -- Operations: rows in, rows out --
 
   // Row `token` of the embedding: (T) -> (T, d).
   Rows embed(std::span<const std::int32_t> tokens) const {
@@ -466,8 +462,7 @@ struct Oracle::Impl {
     return y;
   }
 
-  // -- The forward pass
-  // -------------------------------------------------------------------------------------------
+  // -- The forward pass --
 
   void forward(std::span<const std::int32_t> tokens, const Hook& hook) {
     // What an evaluation that threw has left in the cache is not of the sequence.
@@ -556,59 +551,37 @@ struct Oracle::Impl {
 
     static const Layer kNone;
     const Layer& layer = op.output.layer >= 0 ? w.layers[op.output.layer] : kNone;
+    // clang-format off
     switch (op.output.tap) {
-      case Tap::inp_embd:
-        return embed(op.tokens);
-      case Tap::attn_norm:
-        return rms_norm(a, layer.attn_norm);
-      case Tap::q_proj:
-        return bit_linear(layer.wq, a);
-      case Tap::q_rope:
-        return rope(std::move(a), c.n_head, p);
-      case Tap::k_proj:
-        return bit_linear(layer.wk, a);
-      case Tap::k_rope:
-        return rope(std::move(a), c.n_head_kv, p);
-      case Tap::v_proj:
-        return bit_linear(layer.wv, a);
-      case Tap::kq:
-        return scores(a, history, p);
-      case Tap::kq_soft_max:
-        return soft_max(a, p);
-      case Tap::attn_ctx:
-        return context(a, history, p);
-      case Tap::attn_sub_norm:
-        return rms_norm(a, layer.attn_sub_norm);
-      case Tap::attn_out:
-        return bit_linear(layer.wo, a);
-      case Tap::ffn_inp:
-        return add(std::move(a), b);
-      case Tap::ffn_norm:
-        return rms_norm(a, layer.ffn_norm);
-      case Tap::ffn_gate:
-        return bit_linear(layer.w_gate, a);
-      case Tap::ffn_up:
-        return bit_linear(layer.w_up, a);
-      case Tap::ffn_act:
-        return activate(std::move(a));
-      case Tap::ffn_par:
-        return multiply(std::move(a), b);
-      case Tap::ffn_sub_norm:
-        return rms_norm(a, layer.ffn_sub_norm);
-      case Tap::ffn_down:
-        return bit_linear(layer.w_down, a);
-      case Tap::l_out:
-        return add(std::move(a), b);
-      case Tap::result_norm:
-        return rms_norm(a, w.output_norm);
-      case Tap::result_output:
-        return head(std::move(a));
+      case Tap::inp_embd: return embed(op.tokens);
+      case Tap::attn_norm: return rms_norm(a, layer.attn_norm);
+      case Tap::q_proj: return bit_linear(layer.wq, a);
+      case Tap::q_rope: return rope(std::move(a), c.n_head, p);
+      case Tap::k_proj: return bit_linear(layer.wk, a);
+      case Tap::k_rope: return rope(std::move(a), c.n_head_kv, p);
+      case Tap::v_proj: return bit_linear(layer.wv, a);
+      case Tap::kq: return scores(a, history, p);
+      case Tap::kq_soft_max: return soft_max(a, p);
+      case Tap::attn_ctx: return context(a, history, p);
+      case Tap::attn_sub_norm: return rms_norm(a, layer.attn_sub_norm);
+      case Tap::attn_out: return bit_linear(layer.wo, a);
+      case Tap::ffn_inp: return add(std::move(a), b);
+      case Tap::ffn_norm: return rms_norm(a, layer.ffn_norm);
+      case Tap::ffn_gate: return bit_linear(layer.w_gate, a);
+      case Tap::ffn_up: return bit_linear(layer.w_up, a);
+      case Tap::ffn_act: return activate(std::move(a));
+      case Tap::ffn_par: return multiply(std::move(a), b);
+      case Tap::ffn_sub_norm: return rms_norm(a, layer.ffn_sub_norm);
+      case Tap::ffn_down: return bit_linear(layer.w_down, a);
+      case Tap::l_out: return add(std::move(a), b);
+      case Tap::result_norm: return rms_norm(a, w.output_norm);
+      case Tap::result_output: return head(std::move(a));
     }
+    // clang-format on
     return {};
   }
 
-  // -- What the operations share
-  // ----------------------------------------------------------------------------------
+  // -- What the operations share --
 
   // One row of the embedding or head, exactly.
   void decode_row(const Matrix& m, std::int64_t r, float* row) const {

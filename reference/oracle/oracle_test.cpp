@@ -129,8 +129,7 @@ std::vector<TestShape> shapes() {
   return {plain, old, factors};
 }
 
-// ---- One operation at a time
-// ----------------------------------------------------------------------------------------
+// ---- One operation at a time ----
 
 TEST(OracleOperation, EmbeddingIsTheRowOfTheTable) {
   for (auto type : {bitnet::TensorType::f16, bitnet::TensorType::f32}) {
@@ -430,8 +429,7 @@ TEST(OracleOperation, HeadOfItsOwnIsUsed) {
     EXPECT_EQ(y[m], static_cast<double>(model.at("output.weight").values[m * 128 + 9]));
 }
 
-// ---- The whole model
-// ------------------------------------------------------------------------------------------------
+// ---- The whole model ----
 
 // Every tap of a forward pass is what `evaluate` makes of the taps that it is said to read: the same
 // formulas, and the wiring that operation.h states. With every tap rounded to binary32 both see the same
@@ -579,8 +577,7 @@ TEST(OracleForward, PositionsComeFromTheSequence) {
   EXPECT_EQ(record(oracle, {7, 7}, 2), first);  // `record` resets
 }
 
-// ---- What it refuses
-// ------------------------------------------------------------------------------------------------
+// ---- What it refuses ----
 
 template <class F>
 std::string refusal(F&& f) {
@@ -653,7 +650,7 @@ TEST(OracleRefuses, WhatIsNoModelOfIts) {
         auto& t = m.at("blk.0.ffn_down.weight");
         std::swap(t.ne[0], t.ne[1]);
       },
-      "blk.0.ffn_down.weight", "[256, 128]");
+      "blk.0.ffn_down.weight", "expected [256, 128");
 
   TestShape narrow;
   narrow.n_embd = 192;
