@@ -22,7 +22,6 @@
 namespace crossval {
 namespace {
 
-using bitnet::Operation;
 using bitnet::Tap;
 using bitnet::TapId;
 using testing::TestModel;

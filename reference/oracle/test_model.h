@@ -127,7 +127,7 @@ struct TestModel {
 
   float uniform() { return static_cast<float>(random() >> 40) / static_cast<float>(1 << 24); }  // [0, 1)
 
-  void add(const std::string& name, std::vector<std::uint64_t> ne, bitnet::TensorType type) {
+  void add(const std::string& name, const std::vector<std::uint64_t>& ne, bitnet::TensorType type) {
     using bitnet::TensorType;
     Tensor tensor{name, ne, type, {}, 1};
     std::uint64_t n = 1;
