@@ -3,6 +3,7 @@
 #include <array>
 
 #include "engine/error.h"
+#include "engine/gguf/printable.h"
 
 namespace bitnet {
 namespace {
@@ -106,7 +107,7 @@ ChatTemplate parse_chat_template(std::string_view name) {
     if (n.name == name) return n.value;
     known += (known.empty() ? "" : ", ") + std::string(n.name);
   }
-  throw InputError("unknown chat template `" + std::string(name) + "`; known: " + known);
+  throw InputError("unknown chat template `" + gguf::printable(name, 64) + "`; known: " + known);
 }
 
 std::string_view to_string(ChatTemplate t) {

@@ -14,14 +14,15 @@ const gguf::Array* find_array(const gguf::File& file, const std::string& key) {
   const gguf::Value* value = file.find(key);
   if (value == nullptr) return nullptr;
   const auto* array = std::get_if<gguf::Array>(value);
-  if (array == nullptr) file.fail(key, "must be an array");
+  if (array == nullptr) file.fail(key, "must be an array; convert the model again");
   return array;
 }
 
 std::optional<std::vector<std::string_view>> find_strings(const gguf::File& file, const std::string& key) {
   const gguf::Array* array = find_array(file, key);
   if (array == nullptr) return std::nullopt;
-  if (array->type != gguf::ValueType::string) file.fail(key, "must be an array of strings");
+  if (array->type != gguf::ValueType::string)
+    file.fail(key, "must be an array of strings; convert the model again");
   return array->strings;
 }
 
@@ -34,7 +35,7 @@ VocabData read_vocabulary(const gguf::File& file) {
   if (const auto pre = file.get<std::string_view>(key_of("pre"))) data.pre = std::string(*pre);
 
   auto tokens = find_strings(file, key_of("tokens"));
-  if (!tokens) file.fail(key_of("tokens"), "missing; the file has no vocabulary");
+  if (!tokens) file.fail(key_of("tokens"), "missing; the file has no vocabulary; convert the model again");
   data.tokens = std::move(*tokens);
   data.merges = find_strings(file, key_of("merges"));
 
@@ -45,11 +46,12 @@ VocabData read_vocabulary(const gguf::File& file) {
     } else if (types->type == gguf::ValueType::i32) {
       data.types = types->as<std::int32_t>();
     } else {
-      file.fail(key_of("token_type"), "must be an array of i32");
+      file.fail(key_of("token_type"), "must be an array of i32; convert the model again");
     }
   }
   if (const gguf::Array* scores = find_array(file, key_of("scores"))) {
-    if (scores->type != gguf::ValueType::f32) file.fail(key_of("scores"), "must be an array of f32");
+    if (scores->type != gguf::ValueType::f32)
+      file.fail(key_of("scores"), "must be an array of f32; convert the model again");
     data.scores = scores->count;
   }
   for (const RoleKey& k : role_keys()) {

@@ -8,6 +8,7 @@
 
 #include "engine/error.h"
 #include "engine/gguf/gguf.h"
+#include "engine/gguf/printable.h"
 #include "engine/tokenizer/bpe.h"
 #include "engine/tokenizer/byte_alphabet.h"
 #include "engine/tokenizer/pre_tokenizer.h"
@@ -19,17 +20,27 @@
 namespace bitnet {
 namespace {
 
+/// The mend for a vocabulary that is damaged.
+constexpr const char* kAgain = "; convert the model again";
+
 [[noreturn]] void fail(const VocabData& data, std::string_view key, const std::string& what) {
-  throw InputError(data.source + ": `tokenizer." + std::string(key) + "`: " + what);
+  throw InputError(gguf::printable_message(data.source + ": tokenizer." + std::string(key) + ": " + what));
+}
+
+/// A name from the file, fit for a message.
+std::string in_quotes(std::string_view name) {
+  return std::string("`").append(gguf::printable(name, 64)).append("`");
 }
 
 void check_model(const VocabData& data) {
   if (data.model == "gpt2") return;
   if (data.model == "llama") {
     fail(data, "ggml.model",
-         "SentencePiece vocabularies (`llama`) are not supported yet; byte-level BPE (`gpt2`) is");
+         "SentencePiece vocabularies (`llama`) are not supported yet; use a model with byte-level BPE "
+         "(`gpt2`)");
   }
-  fail(data, "ggml.model", "unknown tokenizer model `" + data.model + "`; supported: gpt2 (byte-level BPE)");
+  fail(data, "ggml.model",
+       "unknown tokenizer model " + in_quotes(data.model) + "; supported: gpt2 (byte-level BPE)");
 }
 
 const PreTokenizer& choose_pre(const VocabData& data, const Tokenizer::Options& options) {
@@ -37,13 +48,13 @@ const PreTokenizer& choose_pre(const VocabData& data, const Tokenizer::Options& 
   const std::string name = !options.pre.empty() ? options.pre : named ? *data.pre : "default";
   if (const PreTokenizer* pre = find_pre_tokenizer(name)) return *pre;
   fail(data, "ggml.pre",
-       "unknown pre-tokenizer `" + name + "`" + (options.pre.empty() ? "" : " (given as an option)") +
-           "; known: " + pre_tokenizer_names());
+       "unknown pre-tokenizer " + in_quotes(name) + (options.pre.empty() ? "" : " (given as an option)") +
+           "; choose one of " + pre_tokenizer_names());
 }
 
 /// The token texts, numbered by id.
 TextTable token_texts(const VocabData& data) {
-  if (data.tokens.empty()) fail(data, "ggml.tokens", "the vocabulary is empty");
+  if (data.tokens.empty()) fail(data, "ggml.tokens", std::string("the vocabulary is empty") + kAgain);
   if (data.tokens.size() > static_cast<std::size_t>(std::numeric_limits<Token>::max())) {
     fail(data, "ggml.tokens", "more tokens than ids");
   }
@@ -56,8 +67,9 @@ TextTable token_texts(const VocabData& data) {
     const std::string_view text = data.tokens[id];
     const std::uint32_t number = table.insert(text.empty() ? "[EMPTY_" + std::to_string(id) + "]" : text);
     if (number != id) {
-      fail(data, "ggml.tokens",
-           "tokens " + std::to_string(number) + " and " + std::to_string(id) + " have the same text");
+      fail(
+          data, "ggml.tokens",
+          "tokens " + std::to_string(number) + " and " + std::to_string(id) + " have the same text" + kAgain);
     }
   }
   return table;
@@ -68,13 +80,14 @@ std::vector<TokenType> token_types(const VocabData& data) {
   if (!data.types) return types;
   if (data.types->size() != types.size()) {
     fail(data, "ggml.token_type",
-         std::to_string(data.types->size()) + " types for " + std::to_string(types.size()) + " tokens");
+         std::to_string(data.types->size()) + " types for " + std::to_string(types.size()) + " tokens" +
+             kAgain);
   }
   for (std::size_t id = 0; id < types.size(); ++id) {
     const std::int32_t type = (*data.types)[id];
     if (type < 0 || type > static_cast<std::int32_t>(TokenType::byte)) {
       fail(data, "ggml.token_type",
-           "token " + std::to_string(id) + " has type " + std::to_string(type) + "; 0 to 6 exist");
+           "token " + std::to_string(id) + " has type " + std::to_string(type) + "; 0 to 6 exist" + kAgain);
     }
     types[id] = static_cast<TokenType>(type);
   }
@@ -82,10 +95,12 @@ std::vector<TokenType> token_types(const VocabData& data) {
 }
 
 Bpe make_bpe(const VocabData& data, const PreTokenizer& pre) {
-  if (!data.merges) fail(data, "ggml.merges", "missing; a byte-level BPE vocabulary needs its merges");
+  if (!data.merges)
+    fail(data, "ggml.merges", std::string("missing; a byte-level BPE vocabulary needs its merges") + kAgain);
   if (data.scores && *data.scores != data.tokens.size()) {
     fail(data, "ggml.scores",
-         std::to_string(*data.scores) + " scores for " + std::to_string(data.tokens.size()) + " tokens");
+         std::to_string(*data.scores) + " scores for " + std::to_string(data.tokens.size()) + " tokens" +
+             kAgain);
   }
   return Bpe(token_texts(data), *data.merges, pre.ignore_merges);
 }
@@ -125,8 +140,11 @@ struct Tokenizer::Impl {
     assign_roles(data);
     find_ends();
     if (add_bos && !role(Role::bos))
-      fail(data, "ggml.bos_token_id", "missing, but texts are to start with it");
-    if (add_eos && !role(Role::eos)) fail(data, "ggml.eos_token_id", "missing, but texts are to end with it");
+      fail(data, "ggml.bos_token_id",
+           "missing, but texts are to start with it; set it, or tokenizer.ggml.add_bos_token to false");
+    if (add_eos && !role(Role::eos))
+      fail(data, "ggml.eos_token_id",
+           "missing, but texts are to end with it; set it, or tokenizer.ggml.add_eos_token to false");
     for (Token id = 0; id < bpe.token_count(); ++id) {
       const TokenType t = types[static_cast<std::size_t>(id)];
       const bool user = t == TokenType::user_defined;
@@ -148,8 +166,8 @@ struct Tokenizer::Impl {
         if (key != k.key) continue;
         if (id >= data.tokens.size()) {
           fail(data, "ggml." + key,
-               "token " + std::to_string(id) + " does not exist; the vocabulary has " +
-                   std::to_string(data.tokens.size()));
+               "token " + std::to_string(id) + " does not exist; the ids end at " +
+                   std::to_string(data.tokens.size() - 1) + kAgain);
         }
         role(k.role) = static_cast<Token>(id);
       }
