@@ -1,0 +1,141 @@
+// Every kernel of kernels.inc gives the scalar kernel's bits, whatever the shape, the values and the place in
+// memory; and what it gives for one row depends on nothing but that row.
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/kernels/kernel_checks.h"
+#include "engine/kernels/kernels.h"
+
+namespace bitnet {
+namespace {
+
+using namespace testing_support;
+
+const Kernels& table(std::string_view name) {
+  for (const Kernels* kernels : compiled_kernels()) {
+    if (kernels->name == name) return *kernels;
+  }
+  throw std::logic_error("kernels.inc lists an instruction set that is not compiled");
+}
+
+/// The greatest sizes drawn for an operation, as its check reads them.
+std::vector<int> greatest_sizes(std::string_view operation) {
+  if (operation == "ternary_matmul") return {24, 20, 20, 60};
+  if (operation == "matmul_f16" || operation == "matmul_f32") return {400, 12, 8, 60};
+  if (operation == "rms_norm") return {700, 9, 6, 2};
+  if (operation == "rope") return {140, 5, 5, 2};
+  if (operation == "attn_scores") return {270, 140, 3, 7};
+  if (operation == "softmax") return {400, 16, 1, 1};
+  if (operation == "attn_context") return {40, 330, 5, 1};
+  return {600, 1, 1, 1};
+}
+
+rc::Gen<Case> cases(std::string_view operation) {
+  const std::vector<int> greatest = greatest_sizes(operation);
+  const bool needs_an_element = operation == "argmax";
+  return rc::gen::map(
+      rc::gen::tuple(rc::gen::inRange(needs_an_element ? 1 : 0, greatest[0]),
+                     rc::gen::inRange(0, greatest[1]), rc::gen::inRange(0, greatest[2]),
+                     rc::gen::inRange(0, greatest[3]), rc::gen::inRange<std::size_t>(0, kAllValues.size()),
+                     rc::gen::arbitrary<bool>(), rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>())),
+      [](const auto& drawn) {
+        const auto& [a, b, c, d, values, at_end, seed] = drawn;
+        return Case{{a, b, c, d}, kAllValues[values], at_end ? Edge::end : Edge::begin, seed};
+      });
+}
+
+template <class Check, class Kernel>
+void expect_same_bits(std::string_view operation, Check check, Kernel kernel, Kernel scalar) {
+  const Case c = *cases(operation);
+  const std::string difference = check(kernel, scalar, c);
+  if (!difference.empty()) RC_FAIL(difference);
+}
+
+#define CROSSVAL_KERNEL(isa, operation, function)                                                      \
+  RC_GTEST_PROP(KernelProperties, isa##_##operation##_is_scalar_bit_for_bit, ()) {                     \
+    if (!supported(table(#isa))) RC_SUCCEED("this machine cannot run " #isa);                          \
+    expect_same_bits(#operation, check_##operation, table(#isa).operation, table("scalar").operation); \
+  }
+#include "engine/kernels/kernels.inc"
+
+/// Rows of activations taken together, and weight rows split anywhere, give what each gives alone.
+void expect_independent_rows(const Kernels& kernels) {
+  const auto cols = 128 * *rc::gen::inRange<std::int64_t>(1, 8);
+  const auto rows = *rc::gen::inRange<std::int64_t>(1, 20);
+  const auto tokens = *rc::gen::inRange<std::int64_t>(1, 9);
+  const auto split = *rc::gen::inRange<std::int64_t>(0, rows + 1);
+  Random random(*rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>()));
+  const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
+
+  std::vector<float> x(size(tokens * cols));
+  fill(x.data(), x.data() + x.size(), Values::ordinary, random);
+  std::vector<std::int8_t> codes(x.size());
+  std::vector<float> scales(size(tokens));
+  std::vector<std::int32_t> sums(size(tokens));
+  std::vector<f16> halves(x.size());
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    kernels.quantize_row(&x[size(t * cols)], cols, &codes[size(t * cols)], &scales[size(t)], &sums[size(t)]);
+  }
+  kernels.to_f16(x.data(), tokens * cols, halves.data());
+  std::vector<std::uint8_t> ternary(size(rows * cols / 4));
+  for (std::uint8_t& byte : ternary) byte = static_cast<std::uint8_t>(random.bits());
+  std::vector<f16> dense(size(rows * cols));
+  fill(dense.data(), dense.data() + dense.size(), Values::ordinary, random);
+  const TernaryMatrix w = {ternary.data(), rows, cols, 0.75f};
+
+  std::vector<float> together(size(2 * tokens * rows));
+  kernels.ternary_matmul(w, 0, rows, {codes.data(), scales.data(), sums.data(), tokens, cols},
+                         together.data(), rows);
+  float* const dense_together = &together[size(tokens * rows)];
+  kernels.matmul_f16(dense.data(), cols, 0, rows, halves.data(), tokens, cols, dense_together, rows);
+
+  std::vector<float> apart(together.size());
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    const QuantizedRows one = {&codes[size(t * cols)], &scales[size(t)], &sums[size(t)], 1, cols};
+    float* const dense_apart = &apart[size((tokens + t) * rows)];
+    for (const auto& [begin, end] : {std::pair<std::int64_t, std::int64_t>{0, split}, {split, rows}}) {
+      kernels.ternary_matmul(w, begin, end, one, &apart[size(t * rows)], rows);
+      kernels.matmul_f16(dense.data(), cols, begin, end, &halves[size(t * cols)], 1, cols, dense_apart, rows);
+    }
+  }
+  const std::string text =
+      difference("rows", together.data(), apart.data(), static_cast<std::int64_t>(apart.size()));
+  if (!text.empty()) RC_FAIL(text);
+}
+
+#define CROSSVAL_ISA(isa, base, runs, description)                            \
+  RC_GTEST_PROP(KernelProperties, isa##_rows_are_independent, ()) {           \
+    if (!supported(table(#isa))) RC_SUCCEED("this machine cannot run " #isa); \
+    expect_independent_rows(table(#isa));                                     \
+  }
+#include "engine/kernels/kernels.inc"
+
+/// Codes times what one code is worth lie within half a step of the activations; their sum is the sum.
+RC_GTEST_PROP(KernelProperties, quantized_rows_are_near_what_they_stand_for, ()) {
+  Random random(*rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>()));
+  std::vector<float> x(static_cast<std::size_t>(*rc::gen::inRange(1, 300)));
+  fill(x.data(), x.data() + x.size(), *rc::gen::element(Values::ordinary, Values::outlier, Values::ties),
+       random);
+  std::vector<std::int8_t> codes(x.size());
+  float scale = 0;
+  std::int32_t sum = 0;
+  select_kernels().quantize_row(x.data(), static_cast<std::int64_t>(x.size()), codes.data(), &scale, &sum);
+  std::int32_t total = 0;
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    // Half a code, and the rounding of the scale and of the product: 127 * 2 * 2^-24.
+    const double distance = static_cast<double>(x[k]) * static_cast<double>(scale) - codes[k];
+    RC_ASSERT(distance <= 0.5 + 127 * 0x1p-23);
+    RC_ASSERT(distance >= -0.5 - 127 * 0x1p-23);
+    total += codes[k];
+  }
+  RC_ASSERT(total == sum);
+}
+
+}  // namespace
+}  // namespace bitnet
