@@ -2,7 +2,7 @@
 include_directories(${PROJECT_SOURCE_DIR})
 add_compile_options(-Wall -Wextra -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
                     -Wnon-virtual-dtor -Wold-style-cast -Wundef
-                    $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local -Wno-restrict> $<$<CXX_COMPILER_ID:Clang>:-Wshadow>)
+                    "$<$<CXX_COMPILER_ID:GNU>:-Wshadow=local;-Wno-restrict>" $<$<CXX_COMPILER_ID:Clang>:-Wshadow>)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 if(CROSSVAL_WERROR)
   add_compile_options(-Werror)
