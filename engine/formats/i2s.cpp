@@ -66,12 +66,14 @@ Census census(std::span<const std::byte> tensor, std::uint64_t elements) {
 
 std::optional<std::uint64_t> find_invalid(std::span<const std::byte> tensor, std::uint64_t elements) {
   const auto codes = tensor.first(elements / 4);
-  for (std::size_t i = 0; i < codes.size(); ++i) {
-    const unsigned byte = std::to_integer<unsigned>(codes[i]);
-    if ((byte & byte >> 1 & 0x55u) == 0) continue;
-    // The first element in element order, which may stand in a later byte of the same block.
-    const std::uint64_t first = i / kBlockBytes * kBlockElements;
-    for (std::uint64_t e = first;; ++e)
+  for (std::size_t block = 0; block < codes.size(); block += kBlockBytes) {
+    const auto bytes = codes.subspan(block, std::min<std::size_t>(kBlockBytes, codes.size() - block));
+    unsigned threes = 0;
+    for (const std::byte b : bytes)
+      threes |= std::to_integer<unsigned>(b) & std::to_integer<unsigned>(b) >> 1;
+    if ((threes & 0x55u) == 0) continue;
+    // Element order is not byte order: search the block.
+    for (std::uint64_t e = block * 4;; ++e)
       if (code_at(tensor, elements, 0, e) == 3) return e;
   }
   return std::nullopt;

@@ -79,4 +79,13 @@ std::string printable_message(std::string_view text) {
   return escape(text, false, std::numeric_limits<std::size_t>::max());
 }
 
+bool valid_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const CodePoint c = decode(text);
+    if (c.bytes == 0) return false;
+    text.remove_prefix(c.bytes);
+  }
+  return true;
+}
+
 }  // namespace bitnet::gguf

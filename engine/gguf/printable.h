@@ -17,4 +17,7 @@ std::string printable(std::string_view text, std::size_t max_bytes = std::numeri
 /// The same, but a backslash stays as it is: for messages that quote paths and already printable text.
 std::string printable_message(std::string_view text);
 
+/// Whether the bytes are well-formed UTF-8.
+bool valid_utf8(std::string_view text);
+
 }  // namespace bitnet::gguf

@@ -1,0 +1,60 @@
+// `bitnet inspect`.
+
+#include <iostream>
+#include <memory>
+
+#include "engine/cli/commands.h"
+#include "engine/cli/inspect.h"
+#include "engine/cli/repeated_input.h"
+#include "engine/error.h"
+#include "engine/gguf/printable.h"
+
+namespace bitnet {
+namespace {
+
+struct Flags {
+  std::string model;
+  std::int64_t steps = 32;
+  bool header_only = false;
+  bool json = false;
+};
+
+// A file that is no model we can run is described all the same; its checks say why.
+std::optional<RepeatedInput> run_model(const Flags& flags) {
+  if (flags.steps == 0 || flags.header_only) return std::nullopt;
+  try {
+    return measure_repeated_input(Model::load(flags.model), flags.steps);
+  } catch (const InputError&) {
+    return std::nullopt;
+  }
+}
+
+void run(const Flags& flags) {
+  const auto file = gguf::File::open(flags.model);
+  const auto report =
+      inspect(file, {.read_weights = !flags.header_only, .repeated_input = [&] { return run_model(flags); }});
+  if (flags.json)
+    std::cout << report.dump(2) << "\n";
+  else
+    std::cout << inspect_text(report);
+  std::cout.flush();
+  if (!sound(report))
+    throw InputError(gguf::printable_message(flags.model) + ": checks: not all passed; see the report");
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("inspect", "show what is in a GGUF file, and check it");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("--model", flags->model, "GGUF file")->required()->type_name("FILE");
+  command
+      ->add_option("--steps", flags->steps,
+                   "greedy steps to count how often the model repeats its input token; 0 = do not run it")
+      ->check(CLI::Range(0, 1 << 20));
+  command->add_flag("--header-only", flags->header_only, "read no weights and do not run the model");
+  command->add_flag("--json", flags->json, "JSON alone on stdout");
+  command->callback([flags] { run(*flags); });
+}
+
+}  // namespace bitnet
