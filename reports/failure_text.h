@@ -1,0 +1,41 @@
+#pragma once
+// How figures and failures are put into words, the same in every rendering. Nothing here is escaped.
+
+#include <string>
+
+#include "reports/report.h"
+
+namespace crossval::reports {
+
+/// Six significant digits, or nan, inf, -inf.
+std::string figure(double value);
+
+/// Three significant digits, for errors: "3.1e-9"; 0 is "0".
+std::string error_figure(double value);
+
+/// Nine significant digits, enough to tell two F32 values apart.
+std::string value_figure(double value);
+
+/// 1234567 as "1,234,567".
+std::string grouped(std::uint64_t value);
+
+/// "local" or "free".
+const char* to_string(Mode mode);
+
+/// One sentence: "free ffn_act-0, step 3, row 2 of 7: cosine 0.93 < 0.999; ...".
+std::string failure_sentence(const Comparison& c);
+
+/// The command that repeats one case, or nothing where the run names none.
+std::string reproduce_command(const Report& report, const CaseReport& c);
+
+/// "12 of 12 cases passed" or "1 of 12 cases failed, 2 were incomparable".
+std::string case_sentence(const CaseCounts& counts);
+
+/// The model's name for titles and class names: its own, else its file's.
+std::string model_name(const Report& report);
+
+/// The tightest limit that the gates set to `metric` (cosine, nmse or norm_ratio_error) of this tap in this
+/// mode, as an error (for a cosine 1 - limit); NaN where there is none. `tap` is a name without its layer.
+double gate_limit(const Report& report, Mode mode, const std::string& tap, const std::string& metric);
+
+}  // namespace crossval::reports

@@ -1,0 +1,10 @@
+# Turns page.css and page.js into C++ strings with their SHA-256, which the page's Content-Security-Policy names.
+foreach(_name CSS JS)
+  file(READ "${${_name}}" PAGE_${_name})
+  file(SHA256 "${${_name}}" PAGE_${_name}_SHA256)
+  string(FIND "${PAGE_${_name}}" ")page~\"" _end)
+  if(NOT _end EQUAL -1)
+    message(FATAL_ERROR "${${_name}} holds the delimiter of the C++ string that embeds it")
+  endif()
+endforeach()
+configure_file("${TEMPLATE}" "${OUT}" @ONLY)
