@@ -1,0 +1,223 @@
+// The command as its users run it: exit codes, output, and what stays on disk.
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+const std::string kRoot = CROSSVAL_SOURCE_DIR;
+const std::string kModel = kRoot + "/fixtures/model/bundled.gguf";
+const std::string kSmoke = kRoot + "/fixtures/suites/smoke.json";
+
+struct Result {
+  int exit_code = -1;
+  std::string output;  // stdout and stderr together
+};
+
+// Through a shell, so that limits, pipes and variables can be set in front.
+Result shell(const std::string& command) {
+  Result result;
+  FILE* pipe = ::popen(("{ " + command + " ; } 2>&1").c_str(), "r");
+  std::array<char, 4096> buffer{};
+  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    result.output.append(buffer.data(), n);
+  const int status = ::pclose(pipe);
+  // A signal is never an answer: 1000 and up stands for one.
+  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+  return result;
+}
+
+class Cli : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) /
+              (std::string("cli-") + testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  Result crossval(const std::string& arguments, const std::string& before = "") {
+    return shell(before + " " CROSSVAL_BINARY " " + arguments);
+  }
+  std::string main_job(const std::string& out) const {
+    return "--model " + kModel + " --prompts " + kSmoke + " --out " + path(out) + " --quiet";
+  }
+  std::vector<json> records(const std::string& out) const {
+    std::ifstream in(folder_ / out / "results.jsonl");
+    std::vector<json> all;
+    for (std::string line; std::getline(in, line);) all.push_back(json::parse(line));
+    return all;
+  }
+  // Everything but what names the machine and the time.
+  std::string figures(const std::string& out) const {
+    std::string text;
+    for (const json& r : records(out))
+      if (r["type"] != "run" && r["type"] != "perf") text += r.dump() + "\n";
+    return text;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(Cli, TheMainJobNeedsNoSubcommand) {
+  const Result r = crossval(main_job("report"));
+  EXPECT_EQ(r.exit_code, 0) << r.output;
+  EXPECT_TRUE(
+      r.output.starts_with("engine against our oracle; no bitnet.cpp was involved\nPASS: 3 of 3 cases"))
+      << r.output;
+  EXPECT_EQ(crossval("run " + main_job("report2")).exit_code, 0);
+  EXPECT_EQ(figures("report"), figures("report2"));
+  for (const char* file : {"results.jsonl", "report.json", "junit.xml", "summary.md", "index.html"})
+    EXPECT_TRUE(fs::exists(folder_ / "report" / file)) << file;
+}
+
+TEST_F(Cli, HelpAndVersionAreSuccesses) {
+  for (const char* arguments : {"--help", "run --help", "record --help", "list --help", "merge --help",
+                                "render --help", "--version", "doctor"})
+    EXPECT_EQ(crossval(arguments).exit_code, 0) << arguments;
+}
+
+TEST_F(Cli, UsageErrorsAreTwoAndRunNothing) {
+  const std::string job = main_job("never");
+  for (const std::string& arguments :
+       std::vector<std::string>{"",
+                                "frobnicate",
+                                "--no-such-flag",
+                                job + " --no-such-flag",
+                                "--model " + kModel,
+                                "--prompts " + kSmoke,
+                                job + " --isa nope",
+                                job + " --candidate engine:isa=nope",
+                                job + " --candidate engine:speed=9",
+                                job + " --reference emulator",
+                                job + " --reference nobody",
+                                job + " --threads 0",
+                                job + " --threads x",
+                                job + " --min-cosine 2",
+                                job + " --shard 3/3",
+                                job + " --shard x",
+                                job + " --filter none-*",
+                                job + " --taps l_oot",
+                                job + " --tokens-from me",
+                                job + " --gates /nowhere.json",
+                                job + " --max-tokens -3",
+                                job + " --reference-batch 0",
+                                job + " --resume",
+                                job + " --baseline x.json",
+                                "--model /nowhere.gguf --prompts " + kSmoke,
+                                "--model " + kSmoke + " --prompts " + kSmoke,
+                                "--model " + kModel + " --prompts /nowhere.json",
+                                "--model " + kModel + " --prompts " + kModel,
+                                "list --prompts /nowhere.json",
+                                "render /nowhere",
+                                "merge /nowhere --out " + path("m"),
+                                "merge",
+                                "record --model " + kModel + " --prompts " + kSmoke}) {
+    const Result r = crossval(arguments);
+    EXPECT_EQ(r.exit_code, 2) << arguments << "\n" << r.output;
+    EXPECT_FALSE(r.output.empty()) << arguments;
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "never"));
+}
+
+TEST_F(Cli, AForcedIsaThatIsNotThereIsTwo) {
+  EXPECT_EQ(crossval(main_job("r"), "CROSSVAL_FORCE_ISA=nope").exit_code, 2);
+  EXPECT_EQ(crossval(main_job("r"), "CROSSVAL_FORCE_ISA=scalar").exit_code, 0);
+  EXPECT_EQ(records("r")[0]["candidate"]["isa"], "scalar");
+}
+
+TEST_F(Cli, AnUnmetExpectationIsOne) {
+  std::ofstream(path("s.json")) << R"({"schema":"crossval.suite/1","cases":[
+      {"id":"wrong","prompt":"Capital of France?","template":"instruct","max_tokens":4,"expect":{"equals":"Rome"}}]})";
+  const Result r =
+      crossval("--model " + kModel + " --prompts " + path("s.json") + " --out " + path("r") + " --quiet");
+  EXPECT_EQ(r.exit_code, 1) << r.output;
+  EXPECT_NE(r.output.find("1 answers not as expected"), std::string::npos) << r.output;
+}
+
+TEST_F(Cli, OtherDimensionsAreThree) {
+  EXPECT_EQ(
+      crossval(main_job("r") + " --reference-model " + kRoot + "/fixtures/model/awkward.gguf").exit_code, 3);
+}
+
+TEST_F(Cli, AFullDiskIsFourAndLosesNothing) {
+  ASSERT_EQ(crossval(main_job("whole")).exit_code, 0);
+  // The results would grow to several hundred KB; the shell allows 150 (blocks of 512 bytes).
+  const Result full = shell("sh -c 'ulimit -f 300; exec " CROSSVAL_BINARY " " + main_job("full") + "'");
+  EXPECT_EQ(full.exit_code, 4) << full.output;
+  EXPECT_NE(full.output.find("results.jsonl"), std::string::npos) << full.output;
+  EXPECT_NE(full.output.find("--resume"), std::string::npos) << full.output;
+  const auto kept = records("full");  // every line parses
+  ASSERT_GT(kept.size(), 100u);
+  EXPECT_EQ(kept[0]["type"], "run");
+  EXPECT_EQ(crossval(main_job("full") + " --resume").exit_code, 0);
+  EXPECT_EQ(figures("full"), figures("whole"));
+}
+
+TEST_F(Cli, KilledAndResumedIsTheSameRun) {
+  ASSERT_EQ(crossval(main_job("whole")).exit_code, 0);
+  shell("timeout -s KILL 0.15 " CROSSVAL_BINARY " " + main_job("killed"));
+  if (!fs::exists(folder_ / "killed" / "results.jsonl"))
+    EXPECT_EQ(crossval(main_job("killed")).exit_code, 0);  // killed before it began
+  else
+    EXPECT_EQ(crossval(main_job("killed") + " --resume").exit_code, 0);
+  EXPECT_EQ(figures("killed"), figures("whole"));
+}
+
+TEST_F(Cli, ListPrintsThePlan) {
+  const Result whole = crossval("list --prompts " + kSmoke);
+  EXPECT_EQ(whole.exit_code, 0);
+  EXPECT_EQ(std::count(whole.output.begin(), whole.output.end(), '\n'), 3);
+  const Result first = crossval("list --prompts " + kSmoke + " --shard 0/2");
+  const Result second = crossval("list --prompts " + kSmoke + " --shard 1/2");
+  EXPECT_EQ(std::count(first.output.begin(), first.output.end(), '\n'), 2);
+  EXPECT_EQ(std::count(second.output.begin(), second.output.end(), '\n'), 1);
+}
+
+TEST_F(Cli, RenderWritesTheReportsAgain) {
+  ASSERT_EQ(crossval(main_job("r")).exit_code, 0);
+  fs::remove(folder_ / "r" / "index.html");
+  EXPECT_EQ(crossval("render " + path("r")).exit_code, 0);
+  EXPECT_TRUE(fs::exists(folder_ / "r" / "index.html"));
+  std::ofstream(folder_ / "r" / "results.jsonl") << "{\"type\":\"run\",\"schema\":\"crossval.results/9\"}\n";
+  EXPECT_EQ(crossval("render " + path("r")).exit_code, 2);
+}
+
+TEST_F(Cli, HostileIdsReachTheTerminalHarmless) {
+  std::ofstream(path("s.json")) << R"(["a\u001b[31mred"])";
+  std::ofstream(path("t.json"))
+      << R"({"schema":"crossval.suite/1","cases":[{"id":"\u001b]0;x\u0007","prompt":"2+2="}]})";
+  EXPECT_EQ(crossval("list --prompts " + path("t.json")).output.find('\x1b'), std::string::npos);
+  const Result r = crossval("--model " + kModel + " --prompts " + path("t.json") + " --out " + path("r") +
+                            " --max-tokens 1");
+  EXPECT_EQ(r.output.find('\x1b'), std::string::npos);
+}
+
+// The figures of a processor without AVX, by emulation, are those of this one.
+TEST_F(Cli, TheSameFiguresOnAnOldProcessor) {
+#if defined(__x86_64__)
+  ASSERT_EQ(shell("command -v qemu-x86_64 >/dev/null").exit_code, 0)
+      << "qemu-x86_64 is missing; install qemu-user (ci/setup does)";
+  const std::string one_case = " --filter add-2-2 --max-tokens 2";
+  ASSERT_EQ(crossval(main_job("native") + one_case).exit_code & ~1, 0);
+  const Result old = crossval(main_job("old") + one_case, "qemu-x86_64 -cpu Nehalem");
+  EXPECT_EQ(old.exit_code & ~1, 0) << old.output;
+  EXPECT_EQ(records("old")[0]["candidate"]["isa"], "scalar");
+  EXPECT_EQ(figures("old"), figures("native"));
+#endif
+}
+
+}  // namespace
