@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/error.h"
+#include "engine/generate/test_allocations.h"
 #include "engine/tokenizer/test_vocabulary.h"
 
 namespace bitnet {
@@ -134,6 +135,23 @@ TEST_F(Generate, ThePenaltySeesPromptAndAnswer) {
   options.stop.max_tokens = 2;
   const auto evaluate = [&](std::span<const Token>) { return std::span<const float>(logits); };
   EXPECT_EQ(generate(tokenizer, evaluate, prompt, options).text, "xy");
+}
+
+TEST_F(Generate, ALongerAnswerAllocatesNoMore) {
+  std::vector<float> logits(static_cast<std::size_t>(tokenizer.size()), 0.0f);
+  logits['x'] = 1;
+  const auto evaluate = [&](std::span<const Token>) { return std::span<const float>(logits); };
+  std::size_t shown = 0;
+  const auto allocations = [&](int max_tokens) {
+    GenerateOptions options;
+    options.stop.max_tokens = max_tokens;
+    options.stop.strings = {"xyz"};
+    const long before = test_allocations();
+    generate(tokenizer, evaluate, prompt, options, [&](std::string_view part) { shown += part.size(); });
+    return test_allocations() - before;
+  };
+  EXPECT_EQ(allocations(2000), allocations(20));
+  EXPECT_EQ(shown, 2020u);
 }
 
 TEST_F(Generate, RefusesWhatCannotBe) {
