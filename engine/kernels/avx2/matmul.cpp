@@ -53,10 +53,11 @@ void one_activation(const typename Type::Number* w, std::int64_t n, std::int64_t
 }
 
 /// kRows rows of weights by kTokens of activations. The accumulators of so many sums do not fit into
-/// registers, so one vector of eight lanes of each sum is taken through all steps, then the next.
+/// registers, so one vector of eight lanes of each sum is taken through all steps, then the next. Where these
+/// weights are new, each of the eight passes asks for an eighth of the rows that follow.
 template <class Type, int kRows, int kTokens>
 void tile(const typename Type::Number* w, std::int64_t n, const typename Type::Number* x,
-          std::int64_t x_stride, float* y, std::int64_t y_stride) {
+          std::int64_t x_stride, float* y, std::int64_t y_stride, bool prefetch_next) {
   const std::int64_t steps = n / kStep;
   const std::int64_t stepped = steps * kStep;
   __m256 sums[kTokens][kRows][8];
@@ -66,6 +67,8 @@ void tile(const typename Type::Number* w, std::int64_t n, const typename Type::N
       for (int r = 0; r < kRows; ++r) acc[t][r] = _mm256_setzero_ps();
     }
     for (std::int64_t k = 8 * lanes; k < stepped; k += kStep) {
+      if (prefetch_next)
+        prefetch(w + lanes / 2 * n + k + lanes % 2 * 32, static_cast<std::uintptr_t>(kRows * n) * sizeof(*w));
       __m256 activations[kTokens];
       for (int t = 0; t < kTokens; ++t) activations[t] = Type::load(x + t * x_stride + k);
       for (int r = 0; r < kRows; ++r) {
@@ -92,9 +95,11 @@ void rows_by_all(const typename Type::Number* w, std::int64_t n, const typename 
                  std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
   std::int64_t t = 0;
   for (; t + 3 <= rows; t += 3)
-    tile<Type, kRows, 3>(w, n, x + t * x_stride, x_stride, y + t * y_stride, y_stride);
-  if (rows - t == 2) tile<Type, kRows, 2>(w, n, x + t * x_stride, x_stride, y + t * y_stride, y_stride);
-  if (rows - t == 1) tile<Type, kRows, 1>(w, n, x + t * x_stride, x_stride, y + t * y_stride, y_stride);
+    tile<Type, kRows, 3>(w, n, x + t * x_stride, x_stride, y + t * y_stride, y_stride, t == 0);
+  if (rows - t == 2)
+    tile<Type, kRows, 2>(w, n, x + t * x_stride, x_stride, y + t * y_stride, y_stride, t == 0);
+  if (rows - t == 1)
+    tile<Type, kRows, 1>(w, n, x + t * x_stride, x_stride, y + t * y_stride, y_stride, t == 0);
 }
 
 template <class Type>

@@ -33,6 +33,23 @@ inline std::int64_t smaller(std::int64_t a, std::int64_t b) {
   return a < b ? a : b;
 }
 
+/// v. Stops GCC 12 from spreading the accumulators of a loop over copies and the stack, which costs an eighth of a
+/// matrix product's speed.
+inline __m256i in_place(__m256i v) {
+  __asm__("" : "+x"(v));
+  return v;
+}
+inline __m256 in_place(__m256 v) {
+  __asm__("" : "+x"(v));
+  return v;
+}
+
+/// Asks for the cache line `bytes` behind p. Matrices are read from end to end, so that is what comes next; behind
+/// the last row it is never read, which harms nothing.
+inline void prefetch(const void* p, std::uintptr_t bytes) {
+  _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(p) + bytes), _MM_HINT_T0);
+}
+
 /// All ones in the lanes below `count`.
 inline __m256i first_lanes(std::int64_t count) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

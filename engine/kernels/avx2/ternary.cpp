@@ -48,38 +48,38 @@ inline void store_some(float* y, __m128 v, std::int64_t count) {
 
 // ---- one row of activations: as fast as the weights come from memory ----
 
-/// Four rows of weights; sums[r] over the lanes is the dot product.
-inline void dot_four(const std::uint8_t* const (&w)[4], const std::int8_t* x, std::int64_t blocks,
-                     __m256i (&sums)[4]) {
-  // Two of the four codes of a byte are used where they stand, as four times their value, which saves two
-  // shifts. Their sums must be divided by four at every fifth block: 5 * 2 * 4 * 768 = 30720.
+/// Adds the products of up to five blocks to 16-bit lanes. Two of the four codes of a byte are used where
+/// they stand, as four times their value, which saves two shifts: 5 * 2 * 4 * 768 = 30720 fits.
+inline __m256i add_blocks(__m256i sum, const std::uint8_t* w, const std::int8_t* x, std::int64_t blocks) {
   const __m256i low = _mm256_set1_epi8(0x03);
   const __m256i high = _mm256_set1_epi8(0x0c);
-  for (int r = 0; r < 4; ++r) sums[r] = _mm256_setzero_si256();
-  for (std::int64_t block = 0; block < blocks;) {
-    __m256i once[4];
-    for (int r = 0; r < 4; ++r) once[r] = _mm256_setzero_si256();
-    for (int half = 0; half < 2 && block < blocks; ++half) {
-      const std::int64_t end = smaller(block + kGroup / 2, blocks);
-      __m256i fourfold[4];
-      for (int r = 0; r < 4; ++r) fourfold[r] = _mm256_setzero_si256();
-      for (; block < end; ++block) {
-        const std::int8_t* q = x + block * kBlock;
-        for (int r = 0; r < 4; ++r) {
-          const __m256i bytes = load(w[r] + block * kBlockBytes);
-          const __m256i shifted = _mm256_srli_epi16(bytes, 4);
-          const __m256i q0 = _mm256_maddubs_epi16(_mm256_and_si256(shifted, high), load(q));
-          const __m256i q1 = _mm256_maddubs_epi16(_mm256_and_si256(shifted, low), load(q + 32));
-          const __m256i q2 = _mm256_maddubs_epi16(_mm256_and_si256(bytes, high), load(q + 64));
-          const __m256i q3 = _mm256_maddubs_epi16(_mm256_and_si256(bytes, low), load(q + 96));
-          fourfold[r] = _mm256_add_epi16(fourfold[r], _mm256_add_epi16(q0, q2));
-          once[r] = _mm256_add_epi16(once[r], _mm256_add_epi16(q1, q3));
-        }
-      }
-      for (int r = 0; r < 4; ++r) once[r] = _mm256_add_epi16(once[r], _mm256_srai_epi16(fourfold[r], 2));
-    }
-    for (int r = 0; r < 4; ++r) sums[r] = add_pairs(sums[r], once[r]);
+  __m256i fourfold = _mm256_setzero_si256();
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::int8_t* q = x + block * kBlock;
+    prefetch(w + block * kBlockBytes, 2048);
+    const __m256i bytes = load(w + block * kBlockBytes);
+    const __m256i shifted = _mm256_srli_epi16(bytes, 4);
+    const __m256i q0 = _mm256_maddubs_epi16(_mm256_and_si256(shifted, high), load(q));
+    const __m256i q1 = _mm256_maddubs_epi16(_mm256_and_si256(shifted, low), load(q + 32));
+    const __m256i q2 = _mm256_maddubs_epi16(_mm256_and_si256(bytes, high), load(q + 64));
+    const __m256i q3 = _mm256_maddubs_epi16(_mm256_and_si256(bytes, low), load(q + 96));
+    fourfold = _mm256_add_epi16(fourfold, _mm256_add_epi16(q0, q2));
+    sum = _mm256_add_epi16(sum, _mm256_add_epi16(q1, q3));
   }
+  return _mm256_add_epi16(sum, _mm256_srai_epi16(fourfold, 2));
+}
+
+/// One row of weights; the lanes add up to the dot product.
+inline __m256i dot(const std::uint8_t* w, const std::int8_t* x, std::int64_t blocks) {
+  constexpr std::int64_t kHalf = kGroup / 2;
+  __m256i sum = _mm256_setzero_si256();
+  for (; blocks >= kGroup; blocks -= kGroup, w += kGroup * kBlockBytes, x += kGroup * kBlock) {
+    const __m256i first = add_blocks(_mm256_setzero_si256(), w, x, kHalf);
+    sum = add_pairs(sum, add_blocks(first, w + kHalf * kBlockBytes, x + kHalf * kBlock, kHalf));
+  }
+  const std::int64_t some = smaller(blocks, kHalf);
+  const __m256i first = add_blocks(_mm256_setzero_si256(), w, x, some);
+  return add_pairs(sum, add_blocks(first, w + some * kBlockBytes, x + some * kBlock, blocks - some));
 }
 
 void one_activation(const TernaryMatrix& w, std::int64_t row_begin, std::int64_t row_end,
@@ -87,10 +87,10 @@ void one_activation(const TernaryMatrix& w, std::int64_t row_begin, std::int64_t
   const std::int64_t row_bytes = w.cols / 4;
   for (std::int64_t m = row_begin; m < row_end; m += 4) {
     const std::int64_t count = smaller(4, row_end - m);
-    const std::uint8_t* rows[4];
-    for (std::int64_t r = 0; r < 4; ++r) rows[r] = w.codes + (m + (r < count ? r : count - 1)) * row_bytes;
     __m256i sums[4];
-    dot_four(rows, x, w.cols / kBlock, sums);
+    for (std::int64_t r = 0; r < 4; ++r) {
+      sums[r] = r < count ? dot(w.codes + (m + r) * row_bytes, x, w.cols / kBlock) : _mm256_setzero_si256();
+    }
     const __m128i dots = sum_lanes(sums[0], sums[1], sums[2], sums[3]);
     store_some(y + m, finish(dots, static_cast<float>(sum), scale, w.scale), count);
   }
@@ -137,7 +137,7 @@ inline void multiply(const Panel& panel, std::int64_t row, std::int64_t steps, c
     for (int r = 0; r < 4; ++r) {
       const __m256i codes = _mm256_load_si256(reinterpret_cast<const __m256i*>(panel.codes[s][row + r]));
       for (int t = 0; t < kTokens; ++t)
-        acc[t][r] = _mm256_add_epi16(acc[t][r], _mm256_maddubs_epi16(codes, q[t]));
+        acc[t][r] = in_place(_mm256_add_epi16(acc[t][r], _mm256_maddubs_epi16(codes, q[t])));
     }
   }
   for (int t = 0; t < kTokens; ++t) {

@@ -1,0 +1,338 @@
+// Google Benchmark: every kernel of every instruction set this machine runs, on the shapes of BitNet b1.58
+// 2B-4T (width 2560, FFN 6912, 20 heads of 128, 5 KV heads, vocabulary 128256). One thread. Names read
+// operation/isa/shape; ops/s counts multiply-adds (or elements), bytes/s what must come from memory.
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/test_values.h"
+
+namespace bitnet {
+namespace {
+
+using testing_support::draw_f16;
+using testing_support::draw_f32;
+using testing_support::Random;
+using testing_support::Values;
+
+std::size_t size(std::int64_t n) {
+  return static_cast<std::size_t>(n);
+}
+
+std::vector<float> floats(std::int64_t n) {
+  Random random(1);
+  std::vector<float> x(size(n));
+  for (float& value : x) value = draw_f32(Values::ordinary, random);
+  return x;
+}
+
+std::vector<f16> halves(std::int64_t n) {
+  Random random(2);
+  std::vector<f16> x(size(n));
+  for (f16& value : x) value = draw_f16(Values::ordinary, random);
+  return x;
+}
+
+void report(benchmark::State& state, std::int64_t operations, std::int64_t bytes) {
+  const auto iterations = static_cast<std::int64_t>(state.iterations());
+  state.counters["ops/s"] =
+      benchmark::Counter(static_cast<double>(iterations * operations), benchmark::Counter::kIsRate);
+  state.SetBytesProcessed(iterations * bytes);
+}
+
+void bench_quantize_row(benchmark::State& state, const Kernels& k, std::int64_t n) {
+  const std::vector<float> x = floats(n);
+  std::vector<std::int8_t> codes(x.size());
+  float scale = 0;
+  std::int32_t sum = 0;
+  for (auto _ : state) k.quantize_row(x.data(), n, codes.data(), &scale, &sum);
+  report(state, n, 5 * n);
+}
+
+/// Enough matrices of one shape that a single row of activations finds none of them in a cache.
+void bench_ternary_matmul(benchmark::State& state, const Kernels& k, std::int64_t rows, std::int64_t cols,
+                          std::int64_t tokens) {
+  const std::int64_t bytes = rows * cols / 4;
+  const std::int64_t matrices = tokens == 1 ? std::max<std::int64_t>(1, (std::int64_t{1} << 28) / bytes) : 1;
+  Random random(3);
+  std::vector<std::uint8_t> codes(size(bytes * matrices));
+  for (std::uint8_t& byte : codes) byte = static_cast<std::uint8_t>(random.bits() & 0xaa);
+  std::vector<std::int8_t> x(size(tokens * cols));
+  for (std::int8_t& q : x) q = static_cast<std::int8_t>(random.below(255) - 127);
+  const std::vector<float> scales(size(tokens), 12.5f);
+  const std::vector<std::int32_t> sums(size(tokens), 77);
+  std::vector<float> y(size(tokens * rows));
+  std::int64_t next = 0;
+  for (auto _ : state) {
+    const TernaryMatrix w = {&codes[size(next * bytes)], rows, cols, 0.5f};
+    k.ternary_matmul(w, 0, rows, {x.data(), scales.data(), sums.data(), tokens, cols}, y.data(), rows);
+    benchmark::ClobberMemory();
+    next = (next + 1) % matrices;
+  }
+  report(state, rows * cols * tokens, bytes);
+}
+
+void bench_matmul_f16(benchmark::State& state, const Kernels& k, std::int64_t rows, std::int64_t n,
+                      std::int64_t tokens) {
+  const std::vector<f16> w = halves(rows * n);
+  const std::vector<f16> x = halves(tokens * n);
+  std::vector<float> y(size(tokens * rows));
+  for (auto _ : state) {
+    k.matmul_f16(w.data(), n, 0, rows, x.data(), tokens, n, y.data(), rows);
+    benchmark::ClobberMemory();
+  }
+  report(state, rows * n * tokens, 2 * rows * n);
+}
+
+void bench_matmul_f32(benchmark::State& state, const Kernels& k, std::int64_t rows, std::int64_t n,
+                      std::int64_t tokens) {
+  const std::vector<float> w = floats(rows * n);
+  const std::vector<float> x = floats(tokens * n);
+  std::vector<float> y(size(tokens * rows));
+  for (auto _ : state) {
+    k.matmul_f32(w.data(), n, 0, rows, x.data(), tokens, n, y.data(), rows);
+    benchmark::ClobberMemory();
+  }
+  report(state, rows * n * tokens, 4 * rows * n);
+}
+
+void bench_rms_norm(benchmark::State& state, const Kernels& k, std::int64_t n, std::int64_t rows) {
+  const std::vector<float> x = floats(n * rows);
+  const std::vector<float> weight = floats(n);
+  std::vector<float> y(x.size());
+  for (auto _ : state) {
+    k.rms_norm(x.data(), rows, n, weight.data(), n, 1e-5f, y.data(), n);
+    benchmark::ClobberMemory();
+  }
+  report(state, n * rows, 8 * n * rows);
+}
+
+void bench_rope(benchmark::State& state, const Kernels& k, RopePairing pairing) {
+  std::vector<float> x = floats(20 * 128);
+  const std::vector<float> cos(64, 0.6f);
+  const std::vector<float> sin(64, 0.8f);
+  for (auto _ : state) {
+    k.rope(x.data(), 20, 128, 128, pairing, cos.data(), sin.data());
+    benchmark::ClobberMemory();
+  }
+  report(state, 20 * 64, 8 * 20 * 128);
+}
+
+/// Pages of keys or values of five KV heads.
+struct Cache {
+  explicit Cache(std::int64_t cells) : storage(halves((cells + 63) / 64 * 64 * 640)) {
+    for (std::size_t at = 0; at < storage.size(); at += 64 * 640) pages.push_back(&storage[at]);
+  }
+  std::vector<f16> storage;
+  std::vector<const f16*> pages;
+};
+
+void bench_attn_scores(benchmark::State& state, const Kernels& k, std::int64_t head_dim, std::int64_t cells) {
+  const Cache cache(cells);
+  const std::vector<f16> q = halves(head_dim);
+  std::vector<float> scores(size(cells));
+  for (auto _ : state) {
+    k.attn_scores(q.data(), cache.pages.data(), 640, head_dim, head_dim, cells, scores.data());
+    benchmark::ClobberMemory();
+  }
+  report(state, head_dim * cells, 2 * head_dim * cells);
+}
+
+void bench_softmax(benchmark::State& state, const Kernels& k, std::int64_t cells) {
+  const std::vector<float> scores = floats(cells);
+  std::vector<float> x = scores;
+  for (auto _ : state) {
+    std::copy(scores.begin(), scores.end(), x.begin());
+    k.softmax(x.data(), cells, 0.088f);
+    benchmark::ClobberMemory();
+  }
+  report(state, cells, 4 * cells);
+}
+
+void bench_attn_context(benchmark::State& state, const Kernels& k, std::int64_t head_dim,
+                        std::int64_t cells) {
+  const Cache cache(cells);
+  const std::vector<float> p(size(cells), 1.0f / static_cast<float>(cells));
+  std::vector<float> out(size(head_dim));
+  for (auto _ : state) {
+    k.attn_context(p.data(), cache.pages.data(), head_dim, head_dim, cells, out.data());
+    benchmark::ClobberMemory();
+  }
+  report(state, head_dim * cells, 2 * head_dim * cells);
+}
+
+template <class In, class Out>
+void bench_unary(benchmark::State& state, void (*kernel)(const In*, std::int64_t, Out*), std::int64_t n,
+                 const std::vector<In>& x) {
+  std::vector<Out> y(x.size());
+  for (auto _ : state) {
+    kernel(x.data(), n, y.data());
+    benchmark::ClobberMemory();
+  }
+  report(state, n, static_cast<std::int64_t>(sizeof(In) + sizeof(Out)) * n);
+}
+
+void bench_binary(benchmark::State& state, void (*kernel)(const float*, const float*, std::int64_t, float*),
+                  std::int64_t n) {
+  const std::vector<float> a = floats(n);
+  std::vector<float> y(a.size());
+  for (auto _ : state) {
+    kernel(a.data(), a.data(), n, y.data());
+    benchmark::ClobberMemory();
+  }
+  report(state, n, 12 * n);
+}
+
+void bench_argmax(benchmark::State& state, const Kernels& k, std::int64_t n) {
+  const std::vector<float> x = floats(n);
+  for (auto _ : state) benchmark::DoNotOptimize(k.argmax(x.data(), n));
+  report(state, n, 4 * n);
+}
+
+// One function for each operation, called by kernels.inc: a kernel that is not measured does not build.
+
+using benchmark::RegisterBenchmark;
+
+std::string name(std::string_view operation, const Kernels& k, const std::string& shape) {
+  return std::string(operation) + "/" + std::string(k.name) + "/" + shape;
+}
+
+void register_quantize_row(const Kernels& k) {
+  for (const std::int64_t n : {2560, 6912}) {
+    RegisterBenchmark(name("quantize_row", k, std::to_string(n)).c_str(),
+                      [&k, n](benchmark::State& s) { bench_quantize_row(s, k, n); });
+  }
+}
+
+void register_ternary_matmul(const Kernels& k) {
+  struct Shape {
+    std::int64_t rows, cols;
+  };
+  for (const Shape w :
+       {Shape{2560, 2560}, Shape{640, 2560}, Shape{6912, 2560}, Shape{2560, 6912}, Shape{4096, 4096}}) {
+    for (const std::int64_t tokens : {1, 2, 4, 8, 32, 128, 512}) {
+      const std::string shape =
+          std::to_string(w.rows) + "x" + std::to_string(w.cols) + "x" + std::to_string(tokens);
+      RegisterBenchmark(name("ternary_matmul", k, shape).c_str(), [&k, w, tokens](benchmark::State& s) {
+        bench_ternary_matmul(s, k, w.rows, w.cols, tokens);
+      });
+    }
+  }
+}
+
+void register_matmul_f16(const Kernels& k) {
+  for (const std::int64_t tokens : {1, 2, 8, 64}) {
+    const std::int64_t rows = tokens == 1 ? 128256 : 16384;
+    RegisterBenchmark(
+        name("matmul_f16", k, std::to_string(rows) + "x2560x" + std::to_string(tokens)).c_str(),
+        [&k, rows, tokens](benchmark::State& s) { bench_matmul_f16(s, k, rows, 2560, tokens); });
+  }
+}
+
+void register_matmul_f32(const Kernels& k) {
+  for (const std::int64_t tokens : {1, 8}) {
+    RegisterBenchmark(name("matmul_f32", k, "16384x2560x" + std::to_string(tokens)).c_str(),
+                      [&k, tokens](benchmark::State& s) { bench_matmul_f32(s, k, 16384, 2560, tokens); });
+  }
+}
+
+void register_rms_norm(const Kernels& k) {
+  for (const std::int64_t n : {2560, 6912}) {
+    for (const std::int64_t rows : {1, 128}) {
+      RegisterBenchmark(name("rms_norm", k, std::to_string(n) + "x" + std::to_string(rows)).c_str(),
+                        [&k, n, rows](benchmark::State& s) { bench_rms_norm(s, k, n, rows); });
+    }
+  }
+}
+
+void register_rope(const Kernels& k) {
+  RegisterBenchmark(name("rope", k, "neox").c_str(),
+                    [&k](benchmark::State& s) { bench_rope(s, k, RopePairing::neox); });
+  RegisterBenchmark(name("rope", k, "adjacent").c_str(),
+                    [&k](benchmark::State& s) { bench_rope(s, k, RopePairing::adjacent); });
+}
+
+void register_attn_scores(const Kernels& k) {
+  for (const std::int64_t head_dim : {80, 128}) {
+    for (const std::int64_t cells : {64, 512, 4096}) {
+      RegisterBenchmark(
+          name("attn_scores", k, std::to_string(head_dim) + "x" + std::to_string(cells)).c_str(),
+          [&k, head_dim, cells](benchmark::State& s) { bench_attn_scores(s, k, head_dim, cells); });
+    }
+  }
+}
+
+void register_softmax(const Kernels& k) {
+  for (const std::int64_t cells : {64, 512, 4096}) {
+    RegisterBenchmark(name("softmax", k, std::to_string(cells)).c_str(),
+                      [&k, cells](benchmark::State& s) { bench_softmax(s, k, cells); });
+  }
+}
+
+void register_attn_context(const Kernels& k) {
+  for (const std::int64_t cells : {32, 64, 512, 4096}) {
+    RegisterBenchmark(name("attn_context", k, "128x" + std::to_string(cells)).c_str(),
+                      [&k, cells](benchmark::State& s) { bench_attn_context(s, k, 128, cells); });
+  }
+}
+
+void register_binary(std::string_view operation, const Kernels& k, decltype(Kernels::add) kernel) {
+  RegisterBenchmark(name(operation, k, "6912").c_str(),
+                    [kernel](benchmark::State& s) { bench_binary(s, kernel, 6912); });
+}
+
+template <class In, class Out>
+void register_unary(std::string_view operation, const Kernels& k,
+                    void (*kernel)(const In*, std::int64_t, Out*), const std::vector<In>& x) {
+  RegisterBenchmark(name(operation, k, std::to_string(x.size())).c_str(), [kernel, x](benchmark::State& s) {
+    bench_unary(s, kernel, static_cast<std::int64_t>(x.size()), x);
+  });
+}
+
+void register_add(const Kernels& k) {
+  register_binary("add", k, k.add);
+}
+void register_mul(const Kernels& k) {
+  register_binary("mul", k, k.mul);
+}
+void register_relu_squared(const Kernels& k) {
+  register_unary("relu_squared", k, k.relu_squared, floats(6912));
+}
+void register_silu(const Kernels& k) {
+  register_unary("silu", k, k.silu, floats(6912));
+}
+void register_to_f16(const Kernels& k) {
+  register_unary("to_f16", k, k.to_f16, floats(2560));
+}
+void register_to_f32(const Kernels& k) {
+  register_unary("to_f32", k, k.to_f32, halves(2560));
+}
+
+void register_argmax(const Kernels& k) {
+  RegisterBenchmark(name("argmax", k, "128256").c_str(),
+                    [&k](benchmark::State& s) { bench_argmax(s, k, 128256); });
+}
+
+void register_all() {
+  for (const Kernels* table : compiled_kernels()) {
+    if (!supported(*table)) continue;
+#define CROSSVAL_KERNEL(isa, operation, function) \
+  if (table->name == #isa) register_##operation(*table);
+#include "engine/kernels/kernels.inc"
+  }
+}
+
+}  // namespace
+}  // namespace bitnet
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  bitnet::register_all();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
