@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "engine/error.h"
 #include "engine/generate/test_allocations.h"
@@ -192,12 +193,16 @@ TEST(Sampling, RepetitionPenalty) {
   EXPECT_EQ(pick({0}), 1);
   EXPECT_EQ(pick({0, 2, 2}), 0);  // out of the window
   EXPECT_EQ(pick({0, 1}), 0);     // both are penalised
-  EXPECT_EQ(pick({1, 0, 0}), 1);  // once only: 4 / 2 < 3, and 1 is out of the window
+  EXPECT_EQ(pick({1, 0, 0}), 1);  // 1 is out of the window
   EXPECT_EQ(pick({-1, 99}), 0);   // ids that do not exist are passed over
   p.repetition_window = -1;
   EXPECT_EQ(pick({0, 2, 2, 2, 2}), 1);  // all
   p.repetition_window = 0;
   EXPECT_EQ(pick({0}), 0);
+  const std::vector<float> near = {4, 1.5f};
+  p.repetition_window = 64;
+  const std::vector<Token> twice = {0, 0};
+  EXPECT_EQ(Sampler(p).sample(near, twice), 0);  // penalised once: 4 / 2 > 1.5 > 4 / 2 / 2
   const std::vector<float> negative = {-1, -1.5f};
   p.repetition_window = 64;
   const std::vector<Token> history = {0};
@@ -291,6 +296,26 @@ TEST(Sampling, ManyMoreLogitsThanTheBufferHolds) {
   expect_distribution(logits, p, {}, 5000);
   p.top_p = 0.9999f;  // nearly all
   expect_distribution(logits, p, {}, 1000);
+}
+
+// Nearly even chances among the k best, so that all of them are drawn and nothing else is.
+TEST(Sampling, TopKIsTheRightSet) {
+  Random random(6);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<float> logits(2000);
+    for (float& x : logits) x = static_cast<float>(random.next() % 400) * 1e-3f;
+    SamplingParams p;
+    p.temperature = 1000;
+    p.top_k = 1 + static_cast<int>(random.next() % 6);
+    p.seed = random.next();
+    const auto expected = plain_probabilities(logits, p, {});
+    Sampler sampler(p);
+    std::set<Token> drawn;
+    for (int i = 0; i < 200; ++i) drawn.insert(sampler.sample(logits, {}));
+    std::set<Token> wanted;
+    for (const auto& [token, probability] : expected) wanted.insert(token);
+    ASSERT_EQ(drawn, wanted);
+  }
 }
 
 TEST(Sampling, ADrawnTokenAllocatesNothing) {
