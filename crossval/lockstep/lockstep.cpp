@@ -58,6 +58,7 @@ void Lockstep::reset() {
   sides_.reference.reset();
   if (sides_.noise) sides_.noise->reset();
   local_.reset();
+  noise_ = {};
 }
 
 std::int64_t Lockstep::comparisons_per_step() const {

@@ -30,7 +30,7 @@ struct Comparison {
   Judgement judgement;
 };
 
-/// How far the reference is from itself: per tap name the largest of any row, over everything seen so far.
+/// How far the reference is from itself: per tap name the largest of any row.
 struct SelfNoise {
   std::array<Noise, bitnet::kTapCount> taps{};
   double logit = 0;  // largest absolute difference of one logit
@@ -59,7 +59,7 @@ class Lockstep {
   };
   Lockstep(const Sides& sides, const LockstepPlan& plan);
 
-  /// Forgets all tokens on all sides.
+  /// Begins a case: all sides forget their tokens, and its self-noise is measured anew.
   void reset();
 
   struct Step {
@@ -73,6 +73,7 @@ class Lockstep {
 
   /// Comparisons that one step makes.
   std::int64_t comparisons_per_step() const;
+  /// Since the last `reset`.
   const SelfNoise& noise() const { return noise_; }
   struct Seconds {
     double candidate = 0;

@@ -271,11 +271,11 @@ RunResult run(const RunOptions& options) {
       if (finished.contains(c.spec.id)) continue;
       progress.start_case(c.spec.id);
       const CaseRunner::Outcome outcome = runner.run(c, *s.reference);
+      noise.merge(lockstep.noise());
       if (!outcome.pending) totals.add(outcome.record);
       progress.finish_case(c.spec.id, outcome.pending ? "PENDING" : std::string(to_string(outcome.verdict)));
     }
   }
-  noise.merge(lockstep.noise());
   settle_pending(pending_path, noise, results, totals);
   std::error_code ignored;
   std::filesystem::remove(pending_path, ignored);
