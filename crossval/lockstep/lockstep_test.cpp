@@ -102,10 +102,10 @@ TEST_F(LockstepTest, EngineAgainstItselfDiffersInNoBit) {
 TEST_F(LockstepTest, EngineAgainstOracleHoldsTheLocalGates) {
   const auto oracle = make_oracle(kModel, {.threads = 1});
   const Lockstep::Step step = run(*oracle);
-  for (const Comparison& c : step.comparisons)
-    if (c.mode == Mode::local)
-      EXPECT_TRUE(c.judgement.pass) << to_string(c.tap) << ": " << c.judgement.why << " at "
-                                    << c.worst.row.at;
+  for (const Comparison& c : step.comparisons) {
+    if (c.mode != Mode::local) continue;
+    EXPECT_TRUE(c.judgement.pass) << to_string(c.tap) << ": " << c.judgement.why << " at " << c.worst.row.at;
+  }
 }
 
 TEST_F(LockstepTest, OneNanFailsTheTapBothWays) {
