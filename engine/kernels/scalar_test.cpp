@@ -240,8 +240,8 @@ TEST(RmsNorm, ByHand) {
   EXPECT_EQ(x[1], -5.0f);
 }
 
-/// Squares that a sum in order loses one by one and that together would move the mean: every table must lose
-/// them.
+/// Squares that a sum in order loses one by one and that together would move the mean by its last bit: every
+/// table must lose them. The negative eps takes away all but that bit.
 TEST(RmsNorm, AddsInOrder) {
   for (const Kernels* table : compiled_kernels()) {
     if (!supported(*table)) continue;
@@ -250,8 +250,10 @@ TEST(RmsNorm, AddsInOrder) {
     x[1] = 0x1p-12f;  // 1 + 2^-24, halfway between two means
     const std::vector<float> ones(x.size(), 1.0f);
     std::vector<float> y(x.size());
-    table->rms_norm(x.data(), 1, 1024, ones.data(), 1024, 0.0f, y.data(), 1024);
-    EXPECT_EQ(y[0], 32.0f) << table->name;  // the mean rounds to 2^-10; added otherwise it rounds up
+    const float eps = -0x1p-10f + 0x1p-33f;
+    table->rms_norm(x.data(), 1, 1024, ones.data(), 1024, eps, y.data(), 1024);
+    EXPECT_EQ(y[0], 1.0f / std::sqrt(0x1p-33f))
+        << table->name;  // not 2^-32, which a mean rounded up would leave
   }
 }
 
