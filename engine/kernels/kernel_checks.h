@@ -84,8 +84,8 @@ inline std::string check_ternary_matmul(decltype(Kernels::ternary_matmul) kernel
     if (c.values == Values::any) byte = 0xff;
     if (c.values == Values::zero) byte = 0x55;
     if (c.values == Values::ordinary) {
-      byte = static_cast<std::uint8_t>(random.below(3) | random.below(3) << 2 | random.below(3) << 4 |
-                                       random.below(3) << 6);
+      byte = 0;
+      for (int i = 0; i < 4; ++i) byte = static_cast<std::uint8_t>(byte << 2 | random.below(3));
     }
   }
   Guarded<std::int8_t> x(tokens == 0 ? 0 : (tokens - 1) * stride + cols, c.edge);

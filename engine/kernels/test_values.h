@@ -64,7 +64,9 @@ inline float draw_f32(Values values, Random& random) {
   switch (values) {
     case Values::ordinary:
     case Values::outlier: {
-      const float bell = random.unit() + random.unit() + random.unit();
+      float bell = random.unit();  // one statement a draw: operands are evaluated in any order
+      bell += random.unit();
+      bell += random.unit();
       return values == Values::outlier && random.below(64) == 0 ? 100.0f * bell : bell;
     }
     case Values::tiny:
