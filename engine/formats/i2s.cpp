@@ -22,7 +22,7 @@ void pack(std::span<const std::int8_t> weights, float scale, std::span<std::byte
     for (std::size_t p = 0; p < kBlockBytes; ++p) {
       unsigned byte = 0;
       for (std::size_t g = 0; g < 4; ++g) {
-        const int weight = w[p + 32 * g];
+        const std::int8_t weight = w[p + 32 * g];
         if (weight < -1 || weight > 1) throw std::invalid_argument("I2_S: weights are -1, 0 or +1");
         byte = byte << 2 | static_cast<unsigned>(weight + 1);
       }

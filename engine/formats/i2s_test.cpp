@@ -76,7 +76,7 @@ TEST(I2s, CensusCountsCodes) {
   auto tensor = packed(w, 1.0f);
   set_code(tensor, w.size(), 0, 5, 3);
   Census expected;
-  for (const int x : w) ++expected.count[x + 1];
+  for (const std::int8_t x : w) ++expected.count[x + 1];
   --expected.count[w[5] + 1];
   ++expected.count[3];
   const Census got = census(tensor, w.size());

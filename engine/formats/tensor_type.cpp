@@ -157,7 +157,6 @@ Block block_of(TensorType type) {
     case TensorType::f32:
       return {1, 4};
     case TensorType::f16:
-      return {1, 2};
     case TensorType::bf16:
       return {1, 2};
     case TensorType::q4_0:

@@ -118,7 +118,7 @@ class Cursor {
   }
 
   std::string field() const {
-    const std::string kind(kind_);
+    std::string kind(kind_);
     if (!name_.empty()) return kind + " " + quoted(name_);
     if (count_ == 0) return kind;
     return kind + " " + std::to_string(index_ + 1) + " of " + std::to_string(count_);

@@ -48,14 +48,15 @@ class Bytes {
   Bytes& array(std::string_view name, ValueType type, std::uint64_t count) {
     return string(name).put(ValueType::array).put(type).put(count);
   }
-  Bytes& tensor(std::string_view name, std::vector<std::uint64_t> ne, std::uint32_t type,
+  Bytes& tensor(std::string_view name, const std::vector<std::uint64_t>& ne, std::uint32_t type,
                 std::uint64_t offset) {
     string(name).put(static_cast<std::uint32_t>(ne.size()));
     for (const auto n : ne) put(n);
     return put(type).put(offset);
   }
-  Bytes& tensor(std::string_view name, std::vector<std::uint64_t> ne, TensorType type, std::uint64_t offset) {
-    return tensor(name, std::move(ne), static_cast<std::uint32_t>(type), offset);
+  Bytes& tensor(std::string_view name, const std::vector<std::uint64_t>& ne, TensorType type,
+                std::uint64_t offset) {
+    return tensor(name, ne, static_cast<std::uint32_t>(type), offset);
   }
 
   std::vector<std::byte> bytes;

@@ -122,8 +122,8 @@ struct Declaration {
 }  // namespace
 
 struct Writer::Impl {
-  OutputFile out;
   std::string file;
+  OutputFile out;
   std::uint64_t alignment;
   Bytes key_values;
   std::uint64_t n_kv = 0;
@@ -134,7 +134,7 @@ struct Writer::Impl {
   std::uint64_t written = 0;  // bytes of it
 
   Impl(std::filesystem::path path, std::uint32_t align)
-      : out(path), file(printable_message(path.string())), alignment(align) {}
+      : file(printable_message(path.string())), out(std::move(path)), alignment(align) {}
 
   void add_name(const std::string& name, const char* kind) {
     if (begun) throw std::logic_error("gguf::Writer: everything is declared before begin()");
