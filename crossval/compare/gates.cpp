@@ -233,13 +233,19 @@ GateSet load_gates(const std::string& path) {
   if (!document.is_object() || document.value("schema", json()) != "crossval.gates/1")
     throw InputError(path + ": schema: must be crossval.gates/1");
   const auto list = document.find("gates");
-  if (list == document.end() || !list->is_array() || list->empty())
-    throw InputError(path + ": gates: must be a non-empty array");
-  GateSet set;
+  if (list == document.end()) throw InputError(path + ": gates: is missing");
+  GateSet set = parse_gates(*list, path + ": gates");
   set.source = path;
-  for (std::size_t i = 0; i < list->size(); ++i) {
-    set.gates.push_back(read_gate((*list)[i], path + ": gates[" + std::to_string(i) + "]"));
-    if (set.gates.back().source.empty()) set.gates.back().source = path;
+  return set;
+}
+
+GateSet parse_gates(const json& list, const std::string& where) {
+  if (!list.is_array() || list.empty()) throw InputError(where + ": must be a non-empty array");
+  GateSet set;
+  set.source = where;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    set.gates.push_back(read_gate(list[i], where + "[" + std::to_string(i) + "]"));
+    if (set.gates.back().source.empty()) set.gates.back().source = where;
   }
   set.sha256 = hash_of(set.gates);
   return set;

@@ -47,6 +47,9 @@ struct GateSet {
 GateSet default_gates(double min_cosine);
 /// Reads `crossval.gates/1`. Throws InputError that names file and field.
 GateSet load_gates(const std::string& path);
+/// The same list where it stands in another document (`gates` of a suite's case); `where` names it in
+/// messages.
+GateSet parse_gates(const nlohmann::json& list, const std::string& where);
 nlohmann::json to_json(const Gate& gate);
 
 /// What one row of one tap was measured to be.

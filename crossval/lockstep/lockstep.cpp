@@ -43,6 +43,7 @@ void SelfNoise::merge(const SelfNoise& other) {
 Lockstep::Lockstep(const Sides& sides, const LockstepPlan& plan)
     : sides_(sides),
       plan_(plan),
+      gates_(plan.gates),
       candidate_evaluates_(sides.candidate.can_evaluate()),
       local_((sides.candidate.can_evaluate() ? sides.reference_model : sides.candidate_model).config()) {
   std::size_t at = 0;
@@ -53,7 +54,8 @@ Lockstep::Lockstep(const Sides& sides, const LockstepPlan& plan)
   }
 }
 
-void Lockstep::reset() {
+void Lockstep::reset(const GateSet* gates) {
+  gates_ = gates ? gates : plan_.gates;
   sides_.candidate.reset();
   sides_.reference.reset();
   if (sides_.noise) sides_.noise->reset();
@@ -162,7 +164,7 @@ void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expect
     }
     into.bits += m.row.bits;
     into.count += static_cast<std::int64_t>(got.row(i).size());
-    const Judgement j = judge(*plan_.gates, into.mode, into.tap, step_, m);
+    const Judgement j = judge(*gates_, into.mode, into.tap, step_, m);
     // A failing row stands before any passing one, then the one that used up most of what is allowed; between
     // rows that are equal in that, the one with more differing values.
     const auto weight = [](const Judgement& judgement, const Measured& measured) {

@@ -59,8 +59,9 @@ class Lockstep {
   };
   Lockstep(const Sides& sides, const LockstepPlan& plan);
 
-  /// Begins a case: all sides forget their tokens, and its self-noise is measured anew.
-  void reset();
+  /// Begins a case: all sides forget their tokens, and its self-noise is measured anew. `gates`, where given,
+  /// replace those of the plan for this case.
+  void reset(const GateSet* gates = nullptr);
 
   struct Step {
     std::vector<Comparison> comparisons;  // canonical order; per tap: local, then free
@@ -95,6 +96,7 @@ class Lockstep {
 
   Sides sides_;
   const LockstepPlan& plan_;
+  const GateSet* gates_;
   bool candidate_evaluates_;
   std::int64_t step_ = 0;
   LocalInputs local_;

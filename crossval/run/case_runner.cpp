@@ -110,7 +110,7 @@ void CaseRunner::run_steps(const PlannedCase& planned, Outcome& outcome, std::st
   std::vector<Token> history = planned.tokens;
   bool flipped = false;
 
-  lockstep_.reset();
+  lockstep_.reset(spec.gates ? &*spec.gates : nullptr);
   for (std::int64_t step = 0;; ++step) {
     outcome.tally.planned += lockstep_.comparisons_per_step();
     const Lockstep::Step result = lockstep_.step(fed, step);

@@ -149,6 +149,21 @@ TEST_F(RunTest, DamagedWeightsFailAndTheFirstFailingTapIsNamed) {
   EXPECT_EQ(summary["exit"], 1);
 }
 
+TEST_F(RunTest, ACaseMayHaveItsOwnGates) {
+  // No bit may differ: more than engine and oracle can keep.
+  std::ofstream(folder_ / "s.json") << R"({"schema":"crossval.suite/1","cases":[
+      {"id":"usual","prompt":"2+2=","max_tokens":1},
+      {"id":"strict","prompt":"2+2=","max_tokens":1,"gates":[
+        {"name":"bits","mode":"free","metric":"bits","taps":["result_output"],"threshold":0}]}]})";
+  RunOptions o = options();
+  o.prompts = folder_ / "s.json";
+  EXPECT_EQ(run(o).verdict, Verdict::fail);
+  const auto cases = of_type(records(o.out), "case");
+  EXPECT_EQ(cases[0]["verdict"], "PASS");
+  EXPECT_EQ(cases[1]["verdict"], "FAIL");
+  EXPECT_EQ(cases[1]["failed"], 1);
+}
+
 TEST_F(RunTest, LogitsOnly) {
   RunOptions o = options();
   o.taps = "none";

@@ -25,7 +25,7 @@ struct Tally {
 struct Totals {
   Tally tally;  // first_failure carries its case too
   std::map<Verdict, std::int64_t> cases;
-  std::int64_t answers_wrong = 0;        // expectations not met
+  std::int64_t answers_wrong = 0;  // expectations not met
   Verdict verdict = Verdict::pass;
 
   /// Counts a finished case by its record.

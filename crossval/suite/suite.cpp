@@ -240,6 +240,8 @@ Case read_case(const json& value, const std::string& file, std::size_t index, co
     out.continuation = *ids;
   }
   if (const json* expect = fields.find("expect")) out.expect = read_expectation(*expect, fields);
+  if (const json* gates = fields.find("gates"))
+    out.gates = parse_gates(*gates, file + ": " + where + ".gates");
   fields.refuse_others();
   return out;
 }

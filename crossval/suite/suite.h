@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "crossval/compare/gates.h"
 #include "engine/generate/sampling.h"
 #include "engine/tokenizer/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -34,6 +35,7 @@ struct Case {
   std::vector<std::string> stop;
   bitnet::SamplingParams sampling;  // greedy unless told
   std::optional<Expectation> expect;
+  std::optional<GateSet> gates;  // instead of the run's
 };
 
 struct Suite {

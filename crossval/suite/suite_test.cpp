@@ -85,6 +85,8 @@ TEST(Suite, MistakesAreNamedWithFileAndField) {
       {with_case(R"({"id":"a","prompt_b64":"!"})"), "is not valid base64"},
       {with_case(R"({"id":"a","messages":[{"role":"robot","content":""}]})"),
        "must be system, user or assistant"},
+      {with_case(R"({"id":"a","prompt":"x","gates":[]})"), "cases[0].gates: must be a non-empty array"},
+      {with_case(R"({"id":"a","prompt":"x","gates":[{"name":"g"}]})"), "cases[0].gates[0].mode: is missing"},
       {with_case(R"({"id":"a","prompt":"x","sampling":{"temprature":1}})"), "unknown key"},
   };
   for (const auto& [text, expected] : bad) {
