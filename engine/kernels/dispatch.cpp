@@ -39,11 +39,14 @@ constexpr Kernels make_table(Isa which) {
 
 /// Every operation of the table has an entry for scalar, so that every table is complete.
 constexpr std::size_t kOperations = (sizeof(Kernels) - offsetof(Kernels, quantize_row)) / sizeof(void (*)());
-constexpr std::size_t kScalarEntries = 0
-#define CROSSVAL_KERNEL(isa, operation, function) +(Isa::isa == Isa::scalar ? 1 : 0)
+constexpr std::size_t scalar_entries() {
+  std::size_t entries = 0;
+#define CROSSVAL_KERNEL(isa, operation, function) \
+  if (Isa::isa == Isa::scalar) ++entries;
 #include "engine/kernels/kernels.inc"
-    ;
-static_assert(kScalarEntries == kOperations, "kernels.inc: an operation lacks its scalar kernel");
+  return entries;
+}
+static_assert(scalar_entries() == kOperations, "kernels.inc: an operation lacks its scalar kernel");
 
 #define CROSSVAL_ISA(isa, base, runs, description) constexpr Kernels k_##isa = make_table(Isa::isa);
 #include "engine/kernels/kernels.inc"
@@ -91,14 +94,15 @@ const Kernels& select_kernels(std::string_view isa) {
       wanted = forced;
     }
   }
+  std::string reason = "unknown";
   for (const Kernels* kernels : kBestFirst) {
-    if (wanted.empty() ? supported(*kernels) : kernels->name == wanted) {
-      if (supported(*kernels)) return *kernels;
-      throw InputError(source + ": this machine cannot run the instruction set '" + wanted +
-                       "'; available: " + available());
-    }
+    if (!wanted.empty() && kernels->name != wanted) continue;
+    if (supported(*kernels)) return *kernels;
+    reason = "this machine cannot run the";
   }
-  throw InputError(source + ": unknown instruction set '" + wanted + "'; available: " + available());
+  std::string message = source;
+  message += ": " + reason + " instruction set '" + wanted + "'; available: " + available();
+  throw InputError(message);
 }
 
 }  // namespace bitnet

@@ -287,8 +287,7 @@ TEST(AttnScores, FindsEveryCell) {
   // Key of cell c: one-hot at c mod 64, of height c + 1; the query counts 1, 2, ..., 64.
   constexpr std::int64_t kCells = 150;
   std::vector<std::vector<f16>> pages(3, std::vector<f16>(64 * 70, 0));
-  std::vector<const f16*> pointers;
-  for (std::vector<f16>& page : pages) pointers.push_back(page.data());
+  const std::vector<const f16*> pointers = {pages[0].data(), pages[1].data(), pages[2].data()};
   for (std::size_t c = 0; c < kCells; ++c) {
     pages[c / 64][c % 64 * 70 + 3 + c % 64] = f32_to_f16(static_cast<float>(c + 1));
   }

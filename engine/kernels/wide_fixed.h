@@ -63,18 +63,17 @@ class Wide {
 
   friend Wide operator*(const Wide& a, const Wide& b) {
     std::array<std::uint32_t, 2 * kLimbs> product = {};
-    for (int i = 0; i < kLimbs; ++i) {
+    for (std::size_t i = 0; i < kLimbs; ++i) {
       std::uint64_t carry = 0;
-      for (int j = 0; j < kLimbs; ++j) {
-        std::uint32_t& digit = product[static_cast<std::size_t>(i + j)];
-        carry += std::uint64_t{a.limb(i)} * b.limb(j) + digit;
-        digit = static_cast<std::uint32_t>(carry);
+      for (std::size_t j = 0; j < kLimbs; ++j) {
+        carry += std::uint64_t{a.limbs_[i]} * b.limbs_[j] + product[i + j];
+        product[i + j] = static_cast<std::uint32_t>(carry);
         carry >>= 32;
       }
-      product[static_cast<std::size_t>(i + kLimbs)] = static_cast<std::uint32_t>(carry);
+      product[i + kLimbs] = static_cast<std::uint32_t>(carry);
     }
     Wide r;
-    for (int i = 0; i < kLimbs; ++i) r.limb(i) = product[static_cast<std::size_t>(i + kLimbs - 1)];
+    for (std::size_t i = 0; i < kLimbs; ++i) r.limbs_[i] = product[i + kLimbs - 1];
     return r;
   }
 

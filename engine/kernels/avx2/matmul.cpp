@@ -68,7 +68,7 @@ void tile(const typename Type::Number* w, std::int64_t n, const typename Type::N
     }
     for (std::int64_t k = 8 * lanes; k < stepped; k += kStep) {
       if (prefetch_next)
-        prefetch(w + lanes / 2 * n + k + lanes % 2 * 32, static_cast<std::uintptr_t>(kRows * n) * sizeof(*w));
+        prefetch(w + lanes / 2 * n + k + lanes % 2 * 32, kRows * n * static_cast<std::int64_t>(sizeof(*w)));
       __m256 activations[kTokens];
       for (int t = 0; t < kTokens; ++t) activations[t] = Type::load(x + t * x_stride + k);
       for (int r = 0; r < kRows; ++r) {

@@ -33,8 +33,8 @@ inline std::int64_t smaller(std::int64_t a, std::int64_t b) {
   return a < b ? a : b;
 }
 
-/// v. Stops GCC 12 from spreading the accumulators of a loop over copies and the stack, which costs an eighth of a
-/// matrix product's speed.
+/// v. Stops GCC 12 from spreading the accumulators of a loop over copies and the stack, which costs an eighth
+/// of a matrix product's speed.
 inline __m256i in_place(__m256i v) {
   __asm__("" : "+x"(v));
   return v;
@@ -44,10 +44,10 @@ inline __m256 in_place(__m256 v) {
   return v;
 }
 
-/// Asks for the cache line `bytes` behind p. Matrices are read from end to end, so that is what comes next; behind
-/// the last row it is never read, which harms nothing.
-inline void prefetch(const void* p, std::uintptr_t bytes) {
-  _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(p) + bytes), _MM_HINT_T0);
+/// Asks for the cache line `bytes` behind p. Matrices are read from end to end, so that is what comes next;
+/// behind the last row it is never read, which harms nothing.
+inline void prefetch(const void* p, std::int64_t bytes) {
+  _mm_prefetch(static_cast<const char*>(p) + bytes, _MM_HINT_T0);
 }
 
 /// All ones in the lanes below `count`.
