@@ -116,21 +116,13 @@ using nlohmann::json;
 constexpr std::string_view kSchema = "crossval.results/1";
 constexpr std::int64_t kLastStep = 1'000'000'000;
 constexpr std::size_t kMaxGroups = 500;
+constexpr std::size_t kMaxOpenSteps = 65536;
 
-/// A case whose `case` record has not come yet. Its figures join the report when it does; when a resumed run
-/// begins the case again they are dropped, so that no comparison counts twice.
+/// What is needed to read the rest of a case's records, until its `case` record comes.
 struct OpenCase {
   std::uint32_t index = 0;
-  StepGrid grid;
-  MarginPlot margins;
-  TierFigures local;
-  TierFigures free_running;
-  TokenFigures tokens;
-  std::vector<Comparison> failures;
   std::vector<MarginPoint> flips;
-  std::uint64_t failed = 0;
-  std::int64_t logits_step = -1;
-  double logits_difference = std::nan("");
+  std::unordered_map<std::int64_t, double> logits_difference;  ///< by step
 };
 
 class Aggregator {
@@ -332,13 +324,16 @@ class Aggregator {
     if (added) {
       it->second.index = case_index(id);
       CaseReport& c = report_.cases[it->second.index];
-      // What comes after a case's end was skipped by nobody; such a case is open again.
+      // A case with records that was said to be skipped was begun all the same.
       if (c.state == CaseState::kNotRun || c.state == CaseState::kSkipped) c.state = CaseState::kUnfinished;
+      if (has_ended(it->second.index)) note("case `" + id + "` goes on after its case record");
     }
     last_id_ = id;
     last_open_ = &it->second;
     return it->second;
   }
+
+  bool has_ended(std::uint32_t index) const { return index < ended_.size() && ended_[index]; }
 
   void on_run(json record) {
     const std::string schema = text_of(record, "schema");
@@ -347,19 +342,7 @@ class Aggregator {
                           : "the records are `" + escape_terminal(shortened(schema, 60)) +
                                 "`; this build reads `" + std::string(kSchema) + "`");
     }
-    if (has_run_) {
-      // A resumed run: what a killed one left of an unfinished case is made again from its beginning.
-      ++resumed_;
-      for (const auto& [id, open] : open_) {
-        CaseReport& c = report_.cases[open.index];
-        if (c.state == CaseState::kUnfinished) c.state = CaseState::kNotRun;
-      }
-      open_.clear();
-      last_open_ = nullptr;
-      report_.finished = false;
-      report_.summary.reset();
-      return;
-    }
+    if (has_run_) fail("a second run record; files of several runs are joined with `crossval merge`");
     has_run_ = true;
     report_.claim = text_of(record, "claim");
     if (const auto it = record.find("taps"); it != record.end() && it->is_array()) {
@@ -386,74 +369,68 @@ class Aggregator {
     OpenCase& open = open_case(string_field(record, "case"));
     const std::int64_t step = step_field(record);
     const std::string verdict = string_field(record, "verdict");
-    const std::int64_t candidate = integer_field(record, "candidate", -1);
-    const std::int64_t reference = integer_field(record, "reference", -1);
     const double margin = record.contains("margin") ? number_of(record["margin"]) : std::nan("");
-    TokenFigures& t = open.tokens;
-    ++t.steps;
-    if (margin < t.smallest_margin) t.smallest_margin = margin;
+    TokenFigures one;
+    one.steps = 1;
+    one.smallest_margin = std::isnan(margin) ? one.smallest_margin : margin;
     if (verdict == "PASS") {
-      ++t.same;
-      return;
+      one.same = 1;
+    } else {
+      ++(verdict == "EXPLAINED" ? one.explained : one.unexplained);
     }
-    ++(verdict == "EXPLAINED" ? t.explained : t.unexplained);
-    if (t.first_flip_step < 0) {
-      t.first_flip_step = step;
-      t.first_flip_candidate = candidate;
-      t.first_flip_reference = reference;
+    report_.tokens.add(one);
+    TokenFigures& of_case = report_.cases[open.index].token_figures;
+    of_case.add(one);
+    if (verdict == "PASS") return;
+    if (of_case.first_flip_step < 0 || step < of_case.first_flip_step) {
+      of_case.first_flip_step = step;
+      of_case.first_flip_candidate = integer_field(record, "candidate", -1);
+      of_case.first_flip_reference = integer_field(record, "reference", -1);
     }
     if (open.flips.size() < MarginPlot::kMaxFlips) {
-      open.flips.push_back({margin, open.logits_step == step ? open.logits_difference : std::nan(""),
-                            open.index, step, verdict == "EXPLAINED"});
+      open.flips.push_back({margin, std::nan(""), open.index, step, verdict == "EXPLAINED"});
     }
   }
 
   void on_comparison(Comparison c) {
     if (c.step > kLastStep) fail("`step` is out of range");
     OpenCase& open = open_case(c.case_id);
+    CaseReport& of_case = report_.cases[open.index];
     const TapName name = split_tap(c.tap);
-    const GridRow row{c.mode, tap_index(name.name), static_cast<std::int32_t>(name.layer)};
-    open.grid.add(row, c.step, cell_of(c, open.index));
-    (c.mode == Mode::kLocal ? open.local : open.free_running).add(c);
+    report_.grid.add({c.mode, tap_index(name.name), static_cast<std::int32_t>(name.layer)}, c.step,
+                     cell_of(c, open.index));
+    (c.mode == Mode::kLocal ? of_case.local : of_case.free_running).add(c);
+    ++of_case.comparisons;
+    ++counted_;
     if (c.margin && c.mode == Mode::kFree) {
-      open.margins.add(*c.margin, c.max_abs);
-      open.logits_step = c.step;
-      open.logits_difference = c.max_abs;
-      for (MarginPoint& flip : open.flips) {
-        if (flip.step == c.step && std::isnan(flip.difference)) flip.difference = c.max_abs;
-      }
+      report_.margins.add(*c.margin, c.max_abs);
+      if (open.logits_difference.size() < kMaxOpenSteps) open.logits_difference[c.step] = c.max_abs;
     }
     if (c.passed()) return;
-    ++open.failed;
-    if (open.failures.size() < kMaxFailuresPerCase) open.failures.push_back(std::move(c));
+    ++report_.failed;
+    keep_failure(open.index, of_case.failed++, std::move(c));
   }
 
-  void fold(OpenCase& open) {
-    CaseReport& c = report_.cases[open.index];
-    c.local = std::move(open.local);
-    c.free_running = std::move(open.free_running);
-    c.token_figures = open.tokens;
-    c.comparisons = c.local.comparisons + c.free_running.comparisons;
-    c.failed = open.failed;
-    report_.grid.merge(open.grid);
-    report_.margins.merge(open.margins);
-    for (const MarginPoint& flip : open.flips) report_.margins.add_flip(flip);
-    report_.tokens.add(open.tokens);
-    report_.failed += open.failed;
-    counted_ += c.comparisons;
-    keep_failures(open);
-  }
-
-  void keep_failures(OpenCase& open) {
+  void keep_failure(std::uint32_t case_index, std::uint64_t rank, Comparison c) {
+    if (rank >= failures_per_case_) return;
     std::vector<Failure>& kept = report_.failures;
-    for (std::size_t rank = 0; rank < std::min(open.failures.size(), failures_per_case_); ++rank) {
-      kept.push_back({open.index, rank, std::move(open.failures[rank])});
+    kept.push_back({case_index, static_cast<std::size_t>(rank), std::move(c)});
+    if (kept.size() <= kMaxFailures) return;
+    if (failures_per_case_ == 1) {
+      kept.pop_back();
+      return;
     }
-    while (kept.size() > kMaxFailures && failures_per_case_ > 1) {
-      --failures_per_case_;
-      std::erase_if(kept, [this](const Failure& f) { return f.rank >= failures_per_case_; });
+    --failures_per_case_;
+    std::erase_if(kept, [this](const Failure& f) { return f.rank >= failures_per_case_; });
+  }
+
+  void close(OpenCase& open) {
+    for (MarginPoint& flip : open.flips) {
+      // The step's logits may have been compared before or after its tokens.
+      const auto it = open.logits_difference.find(flip.step);
+      if (it != open.logits_difference.end()) flip.difference = it->second;
+      report_.margins.add_flip(flip);
     }
-    if (kept.size() > kMaxFailures) kept.erase(kept.begin() + kMaxFailures, kept.end());
   }
 
   void on_case(const json& record) {
@@ -461,21 +438,17 @@ class Aggregator {
     const Verdict verdict = verdict_field(record);
     const auto it = open_.find(id);
     const std::uint32_t index = case_index(id);
-    if (index < ended_.size() && ended_[index]) {
+    if (it != open_.end()) {
+      close(it->second);
+      last_open_ = nullptr;
+      open_.erase(it);
+    }
+    if (has_ended(index)) {
       note("case `" + id + "` has more than one case record; the first counts");
-      if (it != open_.end()) {
-        last_open_ = nullptr;
-        open_.erase(it);
-      }
       return;
     }
     if (index >= ended_.size()) ended_.resize(index + 1, false);
     ended_[index] = true;
-    if (it != open_.end()) {
-      fold(it->second);
-      last_open_ = nullptr;
-      open_.erase(it);
-    }
     CaseReport& c = report_.cases[index];
     switch (verdict) {
       case Verdict::kPass:
@@ -493,8 +466,7 @@ class Aggregator {
     }
     c.prompt = bytes_field(record, "prompt");
     c.answer = bytes_field(record, "answer");
-    c.reason = text_of(record, "reason");
-    if (c.reason.empty()) c.reason = text_of(record, "why");
+    c.reason = bytes_field(record, "problem");
     c.reproduce = text_of(record, "reproduce");
     if (const auto tokens = record.find("tokens"); tokens != record.end() && tokens->is_array()) {
       for (const json& token : *tokens) {
@@ -529,6 +501,7 @@ class Aggregator {
     const std::string reason = text_of(record, "reason");
     const std::string tap = split_tap(text_of(record, "tap")).name;
     skipped_ += count;
+    if (count == 0 && !reason.empty()) note(reason);
     if (record.contains("case") && !record.contains("tap") && !record.contains("step")) {
       CaseReport& c = report_.cases[case_index(string_field(record, "case"))];
       if (c.state == CaseState::kNotRun) {
@@ -583,6 +556,9 @@ class Aggregator {
     report_.skipped = count_field(record, "skipped");
     report_.exit_code = static_cast<int>(integer_field(record, "exit", -1));
     report_.headline = text_of(record, "headline");
+    // The verdict stands before the headline everywhere; once is enough.
+    const std::string prefix = std::string(to_string(report_.verdict)) + ": ";
+    if (report_.headline.starts_with(prefix)) report_.headline.erase(0, prefix.size());
     if (const auto it = record.find("cases"); it != record.end() && it->is_object()) {
       report_.counts = {count_field(*it, "pass"), count_field(*it, "fail"), count_field(*it, "incomparable"),
                         count_field(*it, "invalid")};
@@ -643,8 +619,8 @@ class Aggregator {
       if (missing > 0) contradicts(std::to_string(missing) + " planned cases have no case record");
     }
     if (report_.made != counted_) {
-      note("the summary speaks of " + std::to_string(report_.made) +
-           " comparisons made; the records of finished " + "cases hold " + std::to_string(counted_));
+      note("the summary speaks of " + std::to_string(report_.made) + " comparisons made; the records hold " +
+           std::to_string(counted_));
     }
     if (report_.skipped != skipped_) {
       note("the summary speaks of " + std::to_string(report_.skipped) +
@@ -660,26 +636,12 @@ class Aggregator {
   }
 
   void finish() {
-    if (resumed_ > 0)
-      note("the run was resumed " + std::to_string(resumed_) + (resumed_ == 1 ? " time" : " times"));
+    for (auto& [id, open] : open_) close(open);
     const CaseCounts counted = counted_cases();
-    // Shown, but not part of any verdict: the figures of cases that have not ended.
-    std::vector<OpenCase*> left;
-    for (auto& [id, open] : open_) {
-      if (open.index < ended_.size() && ended_[open.index]) {
-        note("case `" + id + "` goes on after its case record; what follows is left out");
-      } else {
-        left.push_back(&open);
-      }
-    }
-    std::sort(left.begin(), left.end(),
-              [](const OpenCase* a, const OpenCase* b) { return a->index < b->index; });
     if (report_.finished) {
       check_summary(counted);
-      for (OpenCase* open : left) fold(*open);
       return;
     }
-    for (OpenCase* open : left) fold(*open);
     const std::uint64_t ended = counted.total();
     report_.verdict = Verdict::kInvalid;
     report_.exit_code = 4;
@@ -693,7 +655,6 @@ class Aggregator {
   LineReader lines_;
   Report report_;
   bool has_run_ = false;
-  std::uint64_t resumed_ = 0;
   std::size_t failures_per_case_ = kMaxFailuresPerCase;
   std::uint64_t counted_ = 0;
   std::uint64_t skipped_ = 0;

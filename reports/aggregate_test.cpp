@@ -35,6 +35,12 @@ std::vector<json> passing() {
   return testing::sample_records({});
 }
 
+std::vector<json> failing() {
+  SampleOptions options;
+  options.failing_case = 2;
+  return testing::sample_records(options);
+}
+
 json& find(std::vector<json>& records, const std::string& type) {
   for (json& r : records) {
     if (r["type"] == type) return r;
@@ -346,31 +352,51 @@ TEST(Aggregate, SpacesInARecordChangeNothing) {
   EXPECT_TRUE(report.notes.empty());
 }
 
-TEST(Aggregate, AResumedRunCountsNoComparisonTwice) {
-  const std::vector<json> whole = passing();
-  // Killed in the third case; resumed with a new run record, the case made again.
-  std::size_t killed = 0;
-  std::size_t third = 0;
-  for (std::size_t i = 0, cases = 0; i < whole.size(); ++i) {
-    if (whole[i]["type"] == "case" && ++cases == 2) {
-      third = i + 1;
-      killed = i + 40;
-    }
+TEST(Aggregate, RunsThatWereJoinedByHandAreRefused) {
+  const std::string one = testing::to_jsonl(passing());
+  EXPECT_NE(error_of(one + one).find("a second run record"), std::string::npos);
+}
+
+TEST(Aggregate, RecordsOfACaseMayComeApart) {
+  // What the self-noise may excuse is written when all cases are through: some comparisons, the tokens and
+  // the case records come last, and count all the same.
+  const std::vector<json> whole = failing();
+  std::vector<json> now;
+  std::vector<json> later;
+  for (const json& r : whole) {
+    const bool wait =
+        r["type"] == "tokens" || r["type"] == "case" || (r["type"] == "comparison" && r["verdict"] == "FAIL");
+    (wait ? later : now).push_back(r);
   }
-  std::vector<json> resumed(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(killed));
-  resumed.push_back(whole[0]);
-  resumed.insert(resumed.end(), whole.begin() + static_cast<std::ptrdiff_t>(third), whole.end());
-  const Report once = aggregated(testing::to_jsonl(whole));
-  const Report twice = aggregated(testing::to_jsonl(resumed));
-  EXPECT_EQ(twice.verdict, Verdict::kPass);
-  ASSERT_EQ(twice.notes, std::vector<std::string>{"the run was resumed 1 time"});
-  EXPECT_EQ(twice.cases[2].comparisons, once.cases[2].comparisons);
-  EXPECT_EQ(twice.tokens.steps, once.tokens.steps);
-  EXPECT_EQ(twice.margins.total(), once.margins.total());
-  std::uint64_t in_grid = 0;
-  twice.grid.for_each(
-      [&in_grid](const GridRow&, std::uint32_t, const Cell& cell) { in_grid += cell.comparisons; });
-  EXPECT_EQ(in_grid, once.made);
+  const json summary = now.back();
+  now.pop_back();
+  for (const json& r : later) now.push_back(r);
+  now.push_back(summary);
+  const Report a = aggregated(testing::to_jsonl(whole));
+  const Report b = aggregated(testing::to_jsonl(now));
+  EXPECT_EQ(b.verdict, Verdict::kFail);
+  EXPECT_EQ(b.notes, a.notes);
+  EXPECT_EQ(b.failed, a.failed);
+  EXPECT_EQ(b.cases[2].failed, a.cases[2].failed);
+  EXPECT_EQ(b.cases[2].local.comparisons, a.cases[2].local.comparisons);
+  EXPECT_EQ(b.tokens.steps, a.tokens.steps);
+  ASSERT_EQ(b.margins.flips().size(), 1U);
+  EXPECT_EQ(b.margins.flips()[0].difference, a.margins.flips()[0].difference);
+  EXPECT_EQ(b.failures[0].comparison.tap, "ffn_act-1");
+}
+
+TEST(Aggregate, AComplaintWithoutComparisonsIsANote) {
+  std::vector<json> records = passing();
+  records.insert(records.end() - 1,
+                 json{{"type", "skip"}, {"count", 0}, {"reason", "coverage: kq-0 was zero everywhere"}});
+  EXPECT_EQ(aggregated(testing::to_jsonl(records)).notes,
+            std::vector<std::string>{"coverage: kq-0 was zero everywhere"});
+}
+
+TEST(Aggregate, TheVerdictIsNotSaidTwice) {
+  std::vector<json> records = passing();
+  find(records, "summary")["headline"] = "PASS: 4 of 4 cases pass";
+  EXPECT_EQ(aggregated(testing::to_jsonl(records)).headline, "4 of 4 cases pass");
 }
 
 TEST(Aggregate, ASummaryThatItsRecordsDoNotBearOutIsInvalid) {

@@ -135,6 +135,17 @@ bool could_start_a_list(std::string_view before) {
   return std::all_of(before.begin(), before.end(), [](char c) { return c == ' ' || (c >= '0' && c <= '9'); });
 }
 
+/// Whether Markdown reads more into `c` than the sign itself, after what stands before it on the line.
+bool has_markdown_meaning(char32_t c, std::string_view before) {
+  const auto is_one_of = [c](std::string_view signs) {
+    return c < 0x80 && signs.find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  if (is_one_of("\\`*_{}[]>|~$!&:")) return true;
+  // A list, or a heading out of the line above.
+  if (is_one_of("-+=).") && could_start_a_list(before)) return true;
+  return c == '.' && (before.ends_with("www") || before.ends_with("WWW") || before.ends_with("Www"));
+}
+
 std::string escape_markup(std::string_view bytes) {
   std::string out;
   out.reserve(bytes.size() + bytes.size() / 8);
@@ -211,9 +222,6 @@ std::string escape_xml(std::string_view bytes) {
 std::string escape_markdown(std::string_view bytes) {
   std::string out;
   const auto is_word = [](char c) { return is_plain_ascii(std::string_view(&c, 1), ""); };
-  const auto put_entity = [&out](char32_t c) {
-    out += "&#" + std::to_string(static_cast<unsigned>(c)) + ";";
-  };
   while (!bytes.empty()) {
     const Decoded d = decode(bytes);
     const char32_t c = d.code_point;
@@ -226,14 +234,8 @@ std::string escape_markdown(std::string_view bytes) {
       out += "&lt;";
     } else if (c == '_' && !out.empty() && is_word(out.back()) && !bytes.empty() && is_word(bytes.front())) {
       out += '_';  // within a word it is no emphasis
-    } else if (c < 0x80 &&
-               std::string_view("\\`*_{}[]>|~$!&:").find(static_cast<char>(c)) != std::string_view::npos) {
-      put_entity(c);
-    } else if (c == '.' && (out.ends_with("www") || out.ends_with("WWW") || out.ends_with("Www"))) {
-      put_entity(c);
-    } else if ((c == '-' || c == '+' || c == '=' || c == ')' || c == '.') && could_start_a_list(out)) {
-      // At the beginning of a line these would start a list or turn the line above into a heading.
-      put_entity(c);
+    } else if (has_markdown_meaning(c, out)) {
+      out += "&#" + std::to_string(static_cast<unsigned>(c)) + ";";
     } else if (!append_if_special(out, c, "&#91;U+%04X&#93;")) {
       append_utf8(out, c);
     }

@@ -26,14 +26,11 @@ const std::vector<std::string>& hostile() {
       "<![CDATA[x]]>",
       "&lt;b&gt;",
       "\x1b[31mred\x1b[0m\x1b]0;title\x07",
-      "\x9b"
-      "31m",
-      "\xc2\x9b"
-      "31m",
+      "\x9b[31m",
+      "\xc2\x9b[31m",
       "a\0b"s,
       "line\nfeed\r\n\ttab",
-      "evil\xe2\x80\xae"
-      "txt.exe",
+      "evil\xe2\x80\xae.txt.exe",
       "zero\xe2\x80\x8bwidth\xef\xbb\xbf",
       "\xff\xfe\x80",
       "\xc0\xaf",
@@ -130,9 +127,9 @@ TEST(Xml, StaysWellFormedInTextAndAttributes) {
   for (const std::string& text : hostile()) {
     const std::string out = escape_xml(text);
     std::unique_ptr<testing::XmlElement> root;
-    ASSERT_NO_THROW(root = testing::parse_xml("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<r a=\"" + out +
-                                              "\">" + out + "</r>"))
-        << out;
+    std::string document = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<r a=\"";
+    document.append(out).append("\">").append(out).append("</r>");
+    ASSERT_NO_THROW(root = testing::parse_xml(document)) << out;
     // What a reader gets back is the same in both places.
     EXPECT_EQ(root->attributes.at("a"), root->text);
     EXPECT_TRUE(root->children.empty());

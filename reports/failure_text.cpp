@@ -102,7 +102,7 @@ std::string failure_sentence(const Comparison& c) {
 
 std::string reproduce_command(const Report& report, const CaseReport& c) {
   if (!c.reproduce.empty()) return c.reproduce;
-  const std::string run = text_of(report.run, "reproduce");
+  std::string run = text_of(report.run, "reproduce");
   if (run.empty()) return run;
   // A run of some cases only stays one: two filters would be one too many.
   if (run.find(" --filter") != std::string::npos) return run;
@@ -120,10 +120,16 @@ std::string case_sentence(const CaseCounts& counts) {
   return out;
 }
 
+std::string comparison_sentence(const Report& report) {
+  return (report.finished ? grouped(report.planned) + " planned, " + grouped(report.made) + " made, "
+                          : grouped(report.made) + " made so far, ") +
+         grouped(report.skipped) + " skipped, " + grouped(report.failed) + " failed";
+}
+
 std::string model_name(const Report& report) {
   const auto model = report.run.find("model");
   if (model == report.run.end()) return "model";
-  const std::string name = text_of(*model, "name");
+  std::string name = text_of(*model, "name");
   if (!name.empty()) return name;
   const std::string path = text_of(*model, "path");
   const std::string stem = std::filesystem::path(path).stem().string();

@@ -31,6 +31,10 @@ std::string reproduce_command(const Report& report, const CaseReport& c);
 /// "12 of 12 cases passed" or "1 of 12 cases failed, 2 were incomparable".
 std::string case_sentence(const CaseCounts& counts);
 
+/// "7 planned, 6 made, 1 skipped, 0 failed"; of a run that did not finish, how many were planned is not
+/// known.
+std::string comparison_sentence(const Report& report);
+
 /// The model's name for titles and class names: its own, else its file's.
 std::string model_name(const Report& report);
 

@@ -18,20 +18,12 @@ int bin_of(double value, int if_nan) {
 void MarginPlot::add(double margin, double difference) {
   const int x = bin_of(margin, 0);
   const int y = bin_of(difference, kBins - 1);
-  ++counts_[static_cast<std::size_t>(x * kBins + y)];
+  ++counts_[static_cast<std::size_t>(x) * kBins + static_cast<std::size_t>(y)];
   ++total_;
 }
 
 void MarginPlot::add_flip(const MarginPoint& flip) {
   if (flips_.size() < kMaxFlips) flips_.push_back(flip);
-}
-
-void MarginPlot::merge(const MarginPlot& other) {
-  if (other.total_ > 0) {
-    for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
-    total_ += other.total_;
-  }
-  for (const MarginPoint& flip : other.flips_) add_flip(flip);
 }
 
 }  // namespace crossval::reports

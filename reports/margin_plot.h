@@ -29,10 +29,9 @@ class MarginPlot {
 
   void add(double margin, double difference);
   void add_flip(const MarginPoint& flip);
-  void merge(const MarginPlot& other);
 
   std::uint64_t count(int margin_bin, int difference_bin) const {
-    return counts_[static_cast<std::size_t>(margin_bin * kBins + difference_bin)];
+    return counts_[static_cast<std::size_t>(margin_bin) * kBins + static_cast<std::size_t>(difference_bin)];
   }
   std::uint64_t total() const { return total_; }
   /// The first kMaxFlips of them.

@@ -81,7 +81,7 @@ constexpr std::size_t kMaxTextBytes = 2000;
 struct CaseReport {
   std::string id;
   CaseState state = CaseState::kUnfinished;
-  std::string reason;  ///< why it is INCOMPARABLE, INVALID or skipped, where recorded
+  std::string reason;  ///< why it is INCOMPARABLE, INVALID or skipped, where recorded; not always UTF-8
   std::string prompt;  ///< bytes, not always UTF-8
   std::string answer;
   std::optional<Expectation> expect;
@@ -112,7 +112,7 @@ struct SkipGroup {
 
 struct Performance {
   std::string participant, what;
-  std::uint64_t tokens = 0;
+  std::uint64_t tokens = 0;  ///< 0 where they were not counted
   double seconds = 0;
 };
 

@@ -64,9 +64,10 @@ TEST(Schema, DamagedRecordsDoNotConform) {
       {"case", {"id", "verdict"}},
       {"skip", {"count", "reason"}},
       {"canary", {"tap", "fault", "caught"}},
-      {"perf", {"participant", "tokens", "seconds"}},
+      {"perf", {"participant", "seconds"}},
       {"summary", {"planned", "made", "skipped", "verdict", "exit", "cases"}}};
-  for (const auto& [type, fields] : required) {
+  for (const auto& [name, fields] : required) {
+    const std::string type = name;
     const auto it =
         std::find_if(records.begin(), records.end(), [&](const json& r) { return r["type"] == type; });
     ASSERT_NE(it, records.end()) << type;

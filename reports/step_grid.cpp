@@ -80,17 +80,6 @@ void StepGrid::add(const GridRow& row, std::int64_t step, const Cell& cell) {
   cells_[key_of(row, static_cast<std::uint32_t>(unbounded_column(step)))].add(cell);
 }
 
-void StepGrid::merge(const StepGrid& other) {
-  if (other.empty()) return;
-  while (width_ < other.width_) widen();
-  fit(other.last_step_);
-  for (const auto& [key, cell] : other.cells_) {
-    // The other's columns are as wide or a power of two narrower, so each lies in one of ours.
-    const std::int64_t first = other.first_step(column_of(key));
-    cells_[(key & ~Key{0xFF}) | static_cast<Key>(unbounded_column(first))].add(cell);
-  }
-}
-
 void StepGrid::coarsen(std::size_t limit) {
   while (cells_.size() > limit && columns() > 2) widen();
 }

@@ -51,7 +51,6 @@ class StepGrid {
 
   /// `cell` is of one comparison.
   void add(const GridRow& row, std::int64_t step, const Cell& cell);
-  void merge(const StepGrid& other);
   /// Doubles the width until at most `limit` cells are left or there are two columns.
   void coarsen(std::size_t limit);
 

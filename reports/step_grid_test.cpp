@@ -96,34 +96,6 @@ TEST(StepGrid, ColumnsAreBoundedAndCoverAllSteps) {
   EXPECT_EQ(grid.last_step(grid.columns() - 1), 1000);
 }
 
-TEST(StepGrid, MergeIsTheSameAsAddingAll) {
-  for (const std::int64_t steps_a : {1, 5, 64, 65, 300}) {
-    for (const std::int64_t steps_b : {1, 63, 129, 1000}) {
-      StepGrid a;
-      StepGrid b;
-      StepGrid all;
-      for (std::int64_t s = 0; s < steps_a; ++s) {
-        a.add({Mode::kFree, 0, 1}, s, one(1.0 / static_cast<double>(s + 2)));
-        all.add({Mode::kFree, 0, 1}, s, one(1.0 / static_cast<double>(s + 2)));
-      }
-      for (std::int64_t s = 0; s < steps_b; ++s) {
-        b.add({Mode::kFree, 0, 1}, s, one(1.0 / static_cast<double>(s + 3)));
-        all.add({Mode::kFree, 0, 1}, s, one(1.0 / static_cast<double>(s + 3)));
-      }
-      a.merge(b);
-      ASSERT_EQ(a.width(), all.width());
-      ASSERT_EQ(a.size(), all.size());
-      std::map<std::uint32_t, std::pair<double, std::uint64_t>> expected;
-      all.for_each([&](const GridRow&, std::uint32_t c, const Cell& cell) {
-        expected[c] = {cell.one_minus_cosine, cell.comparisons};
-      });
-      a.for_each([&](const GridRow&, std::uint32_t c, const Cell& cell) {
-        EXPECT_EQ(expected.at(c), std::make_pair(cell.one_minus_cosine, cell.comparisons));
-      });
-    }
-  }
-}
-
 TEST(StepGrid, CoarsensToALimit) {
   StepGrid grid;
   for (std::int64_t step = 0; step < 60; ++step) {

@@ -110,7 +110,9 @@ void flatten(const nlohmann::json& value, const std::string& prefix, std::vector
   if (out.size() >= 80) return;
   if (value.is_object()) {
     for (const auto& [name, member] : value.items()) {
-      flatten(member, prefix.empty() ? name : prefix + "." + name, out);
+      std::string path = prefix;
+      if (!path.empty()) path += '.';
+      flatten(member, path.append(name), out);
     }
   } else if (value.is_string()) {
     out.push_back({prefix, value.get<std::string>()});
@@ -193,9 +195,7 @@ class Page {
     if (n.invalid > 0) others += (others.empty() ? "" : ", ") + grouped(n.invalid) + " invalid";
     tile("Cases passed", grouped(n.pass) + " of " + grouped(std::max(n.total(), report_.planned_cases)),
          others.empty() ? "none failed" : others);
-    tile("Comparisons made", grouped(report_.made),
-         grouped(report_.planned) + " planned, " + grouped(report_.skipped) + " skipped, " +
-             grouped(report_.failed) + " failed");
+    tile("Comparisons made", grouped(report_.made), comparison_sentence(report_));
     if (report_.tokens.steps > 0) {
       tile("Token picks the same", grouped(report_.tokens.same) + " of " + grouped(report_.tokens.steps),
            "flips: " + grouped(report_.tokens.explained) + " explained, " +
@@ -415,9 +415,9 @@ class Page {
   void heat_map() {
     if (!has_figures()) return;
     begin("heat", "Heat map",
-          "Layer by step, each cell the worst row of any case. An error that starts in one operation is dark "
-          "in the "
-          "local map there; what follows from it is dark in the free-running one only.",
+          "Layer by step, each cell the worst row of any case. An error that starts in one operation stands "
+          "out "
+          "there in the local map; what follows from it, in the free-running one only.",
           "<div class=\"controls\"><label>Tap<select id=\"tap-select\"></select></label><label>Figure<select "
           "id=\"metric-select\"></select></label></div>");
     put("<div class=\"maps\" id=\"heat-maps\"></div><div class=\"legend\" id=\"heat-legend\"></div>"
@@ -595,7 +595,7 @@ class Page {
     std::string options =
         "<option value=\"\">all</option><option value=\"failing\">all that did not pass</option>";
     for (const std::string& state : states)
-      options += "<option value=\"" + state + "\">" + state + "</option>";
+      options.append("<option value=\"").append(state).append("\">").append(state).append("</option>");
     begin("cases", "Cases", explanation,
           "<div class=\"controls\"><label>Filter cases<input type=\"search\" id=\"case-filter\" "
           "placeholder=\"id, prompt, "
@@ -660,7 +660,7 @@ class Page {
       end_table();
     }
     put("<br><div class=\"two\">\n");
-    attribute_table("Run", {"time", "tokens_from", "reference_batch", "shard", "host", "crossval"});
+    attribute_table("Run", {"time", "filter", "tokens_from", "reference_batch", "shard", "host", "crossval"});
     attribute_table("Inputs", {"model", "reference_model", "suite"});
     put("</div>\n");
     const std::string command = text_of(report_.run, "reproduce");
@@ -770,9 +770,11 @@ class Page {
                   heads({"Participant", "What", "#Tokens", "#Seconds", "#Tokens per second"}));
       for (std::size_t i = 0; i < std::min<std::size_t>(report_.performance.size(), 200); ++i) {
         const Performance& p = report_.performance[i];
-        const double rate = p.seconds > 0 ? static_cast<double>(p.tokens) / p.seconds : std::nan("");
+        const double rate =
+            p.seconds > 0 && p.tokens > 0 ? static_cast<double>(p.tokens) / p.seconds : std::nan("");
         put("<tr><th scope=\"row\">" + html(p.participant, 80) + "</th>" + cell(html(p.what, 120)) +
-            count_cell(p.tokens) + number_cell(p.seconds, figure(p.seconds)) +
+            (p.tokens == 0 ? cell("–", "n") : count_cell(p.tokens)) +
+            number_cell(p.seconds, figure(p.seconds)) +
             (std::isnan(rate) ? cell("–", "n") : number_cell(rate, error_figure(rate))) + "</tr>\n");
       }
       end_table();

@@ -216,10 +216,9 @@ void write_json(const Report& report, AtomicFile& out) {
   write_list(out, "canaries", canaries);
   ordered_json performance = ordered_json::array();
   for (const Performance& p : report.performance) {
-    performance.push_back({{"participant", p.participant},
-                           {"what", p.what},
-                           {"tokens", p.tokens},
-                           {"seconds", number(p.seconds)}});
+    ordered_json item{{"participant", p.participant}, {"what", p.what}, {"seconds", number(p.seconds)}};
+    if (p.tokens > 0) item["tokens"] = p.tokens;
+    performance.push_back(std::move(item));
   }
   write_list(out, "performance", performance);
   out.write("\n}\n");

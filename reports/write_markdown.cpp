@@ -1,6 +1,6 @@
 // The step summary of a pull request: claim, verdict, counts, failures first, and how to repeat them.
 #include <algorithm>
-#include <cmath>
+#include <map>
 
 #include "reports/escape.h"
 #include "reports/failure_text.h"
@@ -38,10 +38,12 @@ const char* sign(Verdict verdict) {
 /// records.
 std::vector<std::size_t> listed_failures(const Report& report) {
   std::vector<std::pair<std::size_t, std::size_t>> ranked;  // rank, index
+  ranked.reserve(report.failures.size());
   for (std::size_t i = 0; i < report.failures.size(); ++i) ranked.emplace_back(report.failures[i].rank, i);
   std::sort(ranked.begin(), ranked.end());
   if (ranked.size() > kMaxListed) ranked.resize(kMaxListed);
   std::vector<std::size_t> out;
+  out.reserve(ranked.size());
   for (const auto& [rank, index] : ranked) out.push_back(index);
   std::sort(out.begin(), out.end());
   return out;
@@ -110,41 +112,34 @@ void write_failures(const Report& report, AtomicFile& out) {
 }
 
 void write_worst(const Report& report, AtomicFile& out) {
-  if (!report.summary) return;
-  const auto it = report.summary->find("worst");
-  if (it == report.summary->end() || !it->is_array() || it->empty()) return;
-  // One row for each mode and tap; the summary may hold one for each layer.
-  struct Row {
-    std::string mode, tap;
-    nlohmann::json worst;
-    double error;
+  struct Worst {
+    Cell cell;
+    std::int32_t layer = -1;
   };
-  std::vector<Row> rows;
-  for (const auto& w : *it) {
-    if (!w.is_object() || !w.contains("cosine")) continue;
-    Row row{text_of(w, "mode"), text_of(w, "tap"), w, 1 - number_of(w["cosine"])};
-    const auto same = std::find_if(rows.begin(), rows.end(),
-                                   [&row](const Row& r) { return r.mode == row.mode && r.tap == row.tap; });
-    if (same == rows.end()) {
-      if (rows.size() < 100) rows.push_back(std::move(row));
-    } else if (worse(row.error, same->error)) {
-      *same = std::move(row);
-    }
-  }
+  std::map<std::pair<bool, std::uint32_t>, Worst> rows;  // by mode (free or not) and tap
+  report.grid.for_each([&rows](const GridRow& row, std::uint32_t, const Cell& cell) {
+    Worst& worst = rows[{row.mode == Mode::kFree, row.tap}];
+    if (worst.cell.comparisons == 0 || worse(cell.one_minus_cosine, worst.cell.one_minus_cosine))
+      worst.layer = row.layer;
+    worst.cell.add(cell);
+  });
   if (rows.empty()) return;
   out.write("\n<details><summary>Worst figures of each tap</summary>\n\n");
   out.write(
-      "| mode | tap | layer | 1 − cosine | NMSE | norm ratio | case |\n|---|---|--:|--:|--:|--:|---|\n");
-  for (const Row& row : rows) {
-    const auto number = [&row](const char* name) {
-      return row.worst.contains(name) ? number_of(row.worst[name]) : std::nan("");
-    };
-    const bool layered = row.worst.contains("layer") && row.worst["layer"].is_number_integer() &&
-                         row.worst["layer"].get<std::int64_t>() >= 0;
-    out.write("| " + flow(row.mode, 10) + " | " + code(row.tap) + " | " +
-              (layered ? std::to_string(row.worst["layer"].get<std::int64_t>()) : std::string("–")) + " | " +
-              error_figure(row.error) + " | " + error_figure(number("nmse")) + " | " +
-              figure(number("norm_ratio")) + " | " + code(text_of(row.worst, "case")) + " |\n");
+      "| mode | tap | compared | 1 − cosine | in layer | NMSE | abs(norm ratio − 1) | values the same |\n");
+  out.write("|---|---|--:|--:|--:|--:|--:|--:|\n");
+  std::size_t listed = 0;
+  for (const auto& [key, worst] : rows) {
+    if (++listed > 100) break;
+    const Cell& c = worst.cell;
+    const double same =
+        c.values == 0 ? 0
+                      : static_cast<double>(c.values - c.values_differing) / static_cast<double>(c.values);
+    out.write("| " + std::string(key.first ? "free" : "local") + " | " + code(report.taps[key.second]) +
+              " | " + grouped(c.comparisons) + " | " + error_figure(c.one_minus_cosine) + " | " +
+              (worst.layer < 0 ? std::string("–") : std::to_string(worst.layer)) + " | " +
+              error_figure(c.nmse) + " | " + error_figure(c.norm_deviation) + " | " +
+              (c.values_differing == 0 ? std::string("all") : error_figure(100 * same) + " %") + " |\n");
   }
   out.write("\n</details>\n");
 }
@@ -163,8 +158,7 @@ void write_markdown(const Report& report, AtomicFile& out) {
   };
   line("cases", grouped(n.pass) + " passed, " + grouped(n.fail) + " failed, " + grouped(n.incomparable) +
                     " incomparable, " + grouped(n.invalid) + " invalid");
-  line("comparisons", grouped(report.planned) + " planned, " + grouped(report.made) + " made, " +
-                          grouped(report.skipped) + " skipped, " + grouped(report.failed) + " failed");
+  line("comparisons", comparison_sentence(report));
   line("token picks", grouped(report.tokens.steps) + " compared, " + grouped(report.tokens.same) +
                           " the same; flips: " + grouped(report.tokens.explained) + " explained, " +
                           grouped(report.tokens.unexplained) + " unexplained");

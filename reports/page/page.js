@@ -117,7 +117,7 @@
   function exponent(value) {
     const x = number(value);
     if (Number.isNaN(x)) return 'NaN';
-    if (x === 0) return '0';
+    if (x <= 0) return '0';
     if (!Number.isFinite(x)) return '∞';
     return String(Math.floor(Math.log10(Math.abs(x)))).replace('-', '−');
   }
@@ -203,19 +203,14 @@
     legend.replaceChildren();
     legend.append(node('span', {}, 'Numbers are powers of ten of the worst ' + metric.name + ':'));
     legend.append(node('span', {}, node('i', {class: 'zero'}, '0'), 'no difference'));
-    for (let q = 0; q < 8; ++q) {
-      const from = scale.low + (scale.high - scale.low) * q / 8;
-      const to = scale.low + (scale.high - scale.low) * (q + 1) / 8;
-      if (q === 0 || q === 3 || q === 7) {
-        legend.append(node('span', {}, node('i', {class: 'q' + q}), q === 0 ? '≤ ' + power(to) : q === 7 ? '≥ ' + power(from) : 'about ' + power(from)));
-      } else {
-        legend.append(node('span', {}, node('i', {class: 'q' + q, title: power(from) + ' to ' + power(to)})));
-      }
-    }
+    const ramp = node('span', {}, power(scale.low));
+    for (let q = 0; q < 8; ++q) ramp.append(node('i', {class: 'q' + q}));
+    ramp.append(power(scale.high));
+    legend.append(ramp);
     if (anyFailed) legend.append(node('span', {}, node('i', {class: 'failed'}, '✕'), 'a gate failed'));
     byId('heat-readout').textContent = 'Point at a cell or move with the arrow keys; a click keeps the cell.';
   }
-  const power = (x) => (x < 0 ? '1e−' : '1e') + Math.abs(Math.round(x * 10) / 10);
+  const power = (d) => '1e' + String(d).replace('-', '−');
 
   function moveInGrid(event) {
     const step = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}[event.key];
@@ -423,8 +418,8 @@
     const from = Math.max(x0, y0 - half), to = Math.min(x1, y1 - half);
     if (from < to) {
       svg.append(shape('line', {class: 'guide', x1: x(from), y1: y(from + half), x2: x(to), y2: y(to + half)}));
-      const middle = (from + to) / 2;
-      svg.append(shape('text', {x: x(middle) + 12, y: y(middle + half) + 4}, 'a flip is possible above this line'));
+      const at = from + (to - from) / 4;
+      svg.append(shape('text', {x: x(at) + 10, y: y(at + half) + 16}, 'a flip is possible above this line'));
     }
     const noise = number(m.noise);
     if (noise > 0) {

@@ -23,6 +23,8 @@ class Checker {
   }
 
  private:
+  static std::string below(std::string at, const std::string& name) { return at.append("/").append(name); }
+
   bool conforms(const json& schema, const json& value) const {
     std::vector<std::string> errors;
     check(schema, value, "", errors);
@@ -68,18 +70,18 @@ class Checker {
     } else if (keyword == "properties") {
       if (!value.is_object()) return;
       for (const auto& [name, member] : rule.items()) {
-        if (value.contains(name)) check(member, value[name], at + "/" + name, errors);
+        if (value.contains(name)) check(member, value[name], below(at, name), errors);
       }
     } else if (keyword == "additionalProperties") {
       if (!value.is_object()) return;
       for (const auto& [name, member] : value.items()) {
         if (!schema.contains("properties") || !schema["properties"].contains(name))
-          check(rule, member, at + "/" + name, errors);
+          check(rule, member, below(at, name), errors);
       }
     } else if (keyword == "items") {
       if (!value.is_array()) return;
       for (std::size_t i = 0; i < value.size(); ++i)
-        check(rule, value[i], at + "/" + std::to_string(i), errors);
+        check(rule, value[i], below(at, std::to_string(i)), errors);
     } else if (keyword == "minItems") {
       if (value.is_array() && value.size() < rule.get<std::size_t>()) wrong("has too few items");
     } else if (keyword == "maxItems") {

@@ -272,7 +272,7 @@ class Maker {
     put_text(record, "answer", (failing ? "five" : " Paris") + o_.hostile);
     if (i % 2 == 0) record["expect"] = {{"kind", "equals"}, {"want", "Paris" + text_}, {"met", !failing}};
     if (failing) record["first_failure"] = {{"step", 1}, {"tap", "ffn_act-1"}, {"mode", "local"}};
-    if (odd) record["reason"] = "the reference died: signal 9" + text_;
+    if (odd) put_text(record, "problem", "the reference died: signal 9" + o_.hostile);
     ++(verdict == "PASS"           ? pass_
        : verdict == "FAIL"         ? fail_
        : verdict == "INCOMPARABLE" ? incomparable_
@@ -319,15 +319,6 @@ class Maker {
           {{"pass", pass_}, {"fail", fail_}, {"incomparable", incomparable_}, {"invalid", invalid_}}},
          {"self_noise", noise},
          {"logit_noise", 4e-6},
-         {"worst",
-          {{{"mode", "free"},
-            {"tap", "l_out"},
-            {"layer", 2},
-            {"cosine", 0.99999999},
-            {"nmse", 2e-8},
-            {"norm_ratio", 1.00001},
-            {"case", id(0)},
-            {"step", 2}}}},
          {"first_failure",
           o_.failing_case
               ? json{{"case", id(*o_.failing_case)}, {"step", 1}, {"tap", "ffn_act-1"}, {"mode", "local"}}
@@ -368,7 +359,7 @@ ScratchDirectory::~ScratchDirectory() {
 }
 
 std::filesystem::path ScratchDirectory::write(const std::string& name, const std::string& bytes) const {
-  const std::filesystem::path path = path_ / name;
+  std::filesystem::path path = path_ / name;
   std::ofstream(path, std::ios::binary) << bytes;
   return path;
 }
