@@ -140,7 +140,7 @@ bool has_markdown_meaning(char32_t c, std::string_view before) {
   const auto is_one_of = [c](std::string_view signs) {
     return c < 0x80 && signs.find(static_cast<char>(c)) != std::string_view::npos;
   };
-  if (is_one_of("\\`*_{}[]>|~$!&:")) return true;
+  if (is_one_of("\\`*_{}[]>|~$!&")) return true;
   // A list, or a heading out of the line above.
   if (is_one_of("-+=).") && could_start_a_list(before)) return true;
   return c == '.' && (before.ends_with("www") || before.ends_with("WWW") || before.ends_with("Www"));
@@ -234,7 +234,7 @@ std::string escape_markdown(std::string_view bytes) {
       out += "&lt;";
     } else if (c == '_' && !out.empty() && is_word(out.back()) && !bytes.empty() && is_word(bytes.front())) {
       out += '_';  // within a word it is no emphasis
-    } else if (has_markdown_meaning(c, out)) {
+    } else if (has_markdown_meaning(c, out) || (c == ':' && !bytes.empty() && bytes.front() != ' ')) {
       out += "&#" + std::to_string(static_cast<unsigned>(c)) + ";";
     } else if (!append_if_special(out, c, "&#91;U+%04X&#93;")) {
       append_utf8(out, c);

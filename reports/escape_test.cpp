@@ -165,6 +165,8 @@ TEST(Markdown, NothingKeepsItsMeaning) {
   EXPECT_EQ(escape_markdown("- x"), "&#45; x");
   EXPECT_EQ(escape_markdown("12. x"), "12&#46; x");
   EXPECT_EQ(escape_markdown("x-y 0.5"), "x-y 0.5");
+  EXPECT_EQ(escape_markdown("first: x"), "first: x");
+  EXPECT_EQ(escape_markdown("https://a"), "https&#58;//a");
   EXPECT_EQ(escape_markdown("@me"), "@\xe2\x80\x8bme");
 }
 

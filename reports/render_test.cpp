@@ -312,7 +312,7 @@ TEST(Render, AKilledRunIsInvalidAndShowsWhatItHas) {
   EXPECT_NE(pages.rendered.headline.find("no summary record: the run did not finish"), std::string::npos);
   EXPECT_NE(text_of_html(body_of(pages.html)).find("no summary record: the run did not finish"),
             std::string::npos);
-  EXPECT_NE(pages.markdown.find("no summary record&#58; the run did not finish"), std::string::npos);
+  EXPECT_NE(pages.markdown.find("no summary record: the run did not finish"), std::string::npos);
   EXPECT_NE(pages.junit.find("no summary record: the run did not finish"), std::string::npos);
   EXPECT_NE(pages.html.find("UNFINISHED"), std::string::npos);
   EXPECT_GT(pages.rendered.made, 0U);
