@@ -176,7 +176,7 @@ class Aggregator {
     };
     try {
       record = json::parse(line.begin(), line.end(), shallow);
-    } catch (const json::parse_error&) {
+    } catch (const json::exception&) {  // no JSON, or a number that no double holds
       return cut_off(line.size());
     }
     if (!record.is_object()) fail("the line is no JSON object; this is no crossval record file");

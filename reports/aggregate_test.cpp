@@ -279,6 +279,17 @@ TEST(Aggregate, DamageElsewhereIsAnErrorThatNamesTheLine) {
   EXPECT_NE(error_of(glued).find("not valid JSON"), std::string::npos);
 }
 
+TEST(Aggregate, ANumberBeyondADoubleIsDamage) {
+  const std::string jsonl = testing::to_jsonl(passing());
+  const std::size_t end = jsonl.find('\n') + 1;
+  for (const std::string bad :
+       {R"({"type":"perf","seconds":1e999})", R"({"type":"comparison","cosine":1e999})"}) {
+    EXPECT_NE(error_of(jsonl.substr(0, end) + bad + "\n" + jsonl.substr(end))
+                  .find(":2: the line is not valid JSON"),
+              std::string::npos);
+  }
+}
+
 TEST(Aggregate, OtherFilesAreRefused) {
   EXPECT_NE(error_of("").find("is empty"), std::string::npos);
   EXPECT_NE(error_of("\n\n").find("no complete run record"), std::string::npos);
