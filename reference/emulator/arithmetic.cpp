@@ -1,0 +1,390 @@
+#include "reference/emulator/arithmetic.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "reference/emulator/half.h"
+
+#if defined(__GNUC__)
+#define CROSSVAL_INLINE inline __attribute__((always_inline))
+#else
+#define CROSSVAL_INLINE inline
+#endif
+
+namespace crossval::emulation {
+namespace {
+
+// ---- How lanes become one number ----
+
+// 16 lanes: the upper half is added to the lower half until one is left (6.3, 6.4, 6.6).
+CROSSVAL_INLINE float fold(float (&v)[16]) {
+  for (int l = 0; l < 8; ++l) v[l] += v[l + 8];
+  for (int l = 0; l < 4; ++l) v[l] += v[l + 4];
+  return (v[0] + v[2]) + (v[1] + v[3]);
+}
+
+// 8 lanes in vec_dot (6.3): after one such step, neighbours in pairs.
+CROSSVAL_INLINE float fold_dot(float (&v)[8]) {
+  for (int l = 0; l < 4; ++l) v[l] += v[l + 4];
+  return (v[0] + v[1]) + (v[2] + v[3]);
+}
+CROSSVAL_INLINE float fold_dot(float (&v)[16]) {
+  return fold(v);
+}
+
+// 8 lanes in tinyBLAS and softmax (6.4): the pairs lie two apart.
+CROSSVAL_INLINE float fold_sum(float (&v)[8]) {
+  for (int l = 0; l < 4; ++l) v[l] += v[l + 4];
+  return (v[0] + v[2]) + (v[1] + v[3]);
+}
+CROSSVAL_INLINE float fold_sum(float (&v)[16]) {
+  return fold(v);
+}
+
+// ---- Dots ----
+
+template <int L>
+CROSSVAL_INLINE float join(float (&a)[4 * L]) {
+  float u[L];
+  for (int l = 0; l < L; ++l) u[l] = (a[l] + a[2 * L + l]) + (a[L + l] + a[3 * L + l]);
+  return fold_dot(u);
+}
+
+// Products of two binary16 numbers are exact in binary32: multiply and add is what the fused operation gives.
+template <int L>
+CROSSVAL_INLINE float dot_f16(const float* x, const float* y, std::int64_t n) {
+  float a[4 * L] = {};
+  const std::int64_t whole = n / (4 * L) * (4 * L);
+  for (std::int64_t i = 0; i < whole; i += 4 * L)
+    for (int l = 0; l < 4 * L; ++l) a[l] += x[i + l] * y[i + l];
+  double sum = static_cast<double>(join<L>(a));
+  for (std::int64_t i = whole; i < n; ++i) sum += static_cast<double>(x[i] * y[i]);
+  return static_cast<float>(sum);
+}
+
+template <int L>
+CROSSVAL_INLINE float dot_f32(const float* x, const float* y, std::int64_t n) {
+  float a[4 * L] = {};
+  const std::int64_t whole = n / (4 * L) * (4 * L);
+  for (std::int64_t i = 0; i < whole; i += 4 * L)
+    for (int l = 0; l < 4 * L; ++l) a[l] = __builtin_fmaf(x[i + l], y[i + l], a[l]);
+  float sum = join<L>(a);
+  for (std::int64_t i = whole; i < n; ++i) sum = __builtin_fmaf(x[i], y[i], sum);
+  return sum;
+}
+
+template <int L>
+CROSSVAL_INLINE float dot_tiny(const float* x, const float* y, std::int64_t n) {
+  float a[L] = {};
+  for (std::int64_t i = 0; i < n; i += L)
+    for (int l = 0; l < L; ++l) a[l] = __builtin_fmaf(x[i + l], y[i + l], a[l]);
+  return fold_sum(a);
+}
+
+// The same sums with the lanes in rows of `scratch`, so that loops run along the channels.
+template <int L>
+CROSSVAL_INLINE void context_f16(const float* p, const float* values, std::int64_t stride, std::int64_t cells,
+                                 std::int64_t padded, std::int64_t channels, float* scratch, float* out) {
+  std::fill(scratch, scratch + 4 * L * channels, 0.0f);
+  const std::int64_t whole = padded / (4 * L) * (4 * L);
+  const std::int64_t laned = whole < cells ? whole : cells;
+  for (std::int64_t c = 0; c < laned; ++c) {
+    const float probability = p[c];
+    const float* value = values + c * stride;
+    float* a = scratch + c % (4 * L) * channels;
+    for (std::int64_t d = 0; d < channels; ++d) a[d] += probability * value[d];
+  }
+  for (std::int64_t d = 0; d < channels; ++d) {
+    float a[4 * L];
+    for (int l = 0; l < 4 * L; ++l) a[l] = scratch[l * channels + d];
+    double sum = static_cast<double>(join<L>(a));
+    for (std::int64_t c = laned; c < cells; ++c) sum += static_cast<double>(p[c] * values[c * stride + d]);
+    out[d] = static_cast<float>(sum);
+  }
+}
+
+template <int L>
+CROSSVAL_INLINE void context_tiny(const float* p, const float* values, std::int64_t stride,
+                                  std::int64_t cells, std::int64_t channels, float* scratch, float* out) {
+  std::fill(scratch, scratch + L * channels, 0.0f);
+  for (std::int64_t c = 0; c < cells; ++c) {
+    const float probability = p[c];
+    const float* value = values + c * stride;
+    float* a = scratch + c % L * channels;
+    for (std::int64_t d = 0; d < channels; ++d) a[d] = __builtin_fmaf(value[d], probability, a[d]);
+  }
+  for (std::int64_t d = 0; d < channels; ++d) {
+    float a[L];
+    for (int l = 0; l < L; ++l) a[l] = scratch[l * channels + d];
+    out[d] = fold_sum(a);
+  }
+}
+
+// ---- The exponential (6.7) ----
+
+CROSSVAL_INLINE float two_to(float n) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(static_cast<std::int32_t>(n) + 127) << 23);
+}
+
+template <int L>
+CROSSVAL_INLINE float exponential_of(float x) {
+  const float z = __builtin_fmaf(x, 0x1.715476p+0f, 0x1.8p23f);
+  const float n = z - 0x1.8p23f;
+  const float b = __builtin_fmaf(-n, 0x1.7f7d1cp-20f, __builtin_fmaf(-n, 0x1.62e4p-1f, x));
+  const float u = b * b;
+  const float inner = __builtin_fmaf(__builtin_fmaf(0x1.0e4020p-7f, b, 0x1.573e2ep-5f), u,
+                                     __builtin_fmaf(0x1.555e66p-3f, b, 0x1.fffdb6p-2f));
+  const float magnitude = n < 0 ? -n : n;
+  if constexpr (L == 16) {
+    const float poly = __builtin_fmaf(inner, u, __builtin_fmaf(0x1.ffffecp-1f, b, 1.0f));
+    if (magnitude > 192.0f) return n < 0 ? 0.0f : std::numeric_limits<float>::infinity();
+    if (magnitude <= 126.0f) {
+      // Exact unless the result is subnormal: then binary64 keeps the one rounding.
+      if (n > -125.0f) return poly * two_to(n);
+    }
+    if (!(magnitude <= 192.0f)) return poly;  // NaN
+    const double scale =
+        std::bit_cast<double>(static_cast<std::uint64_t>(static_cast<std::int64_t>(n) + 1023) << 52);
+    return static_cast<float>(static_cast<double>(poly) * scale);
+  } else {
+    const float poly = __builtin_fmaf(inner, u, 0x1.ffffecp-1f * b);
+    if (magnitude <= 126.0f) {
+      const float k = two_to(n);
+      return __builtin_fmaf(poly, k, k);
+    }
+    if (!(magnitude > 126.0f)) return poly;  // NaN
+    const std::uint32_t g = n <= 0 ? 0x82000000u : 0u;
+    const float s1 = std::bit_cast<float>(0x7f000000u + g);
+    if (magnitude > 192.0f) return s1 * s1;
+    const float s2 = std::bit_cast<float>((std::bit_cast<std::uint32_t>(z) << 23) - g);
+    return __builtin_fmaf(s2, poly, s2) * s1;
+  }
+}
+
+template <int L>
+CROSSVAL_INLINE void soft_max(float* x, std::int64_t n, float scale) {
+  float greatest = -std::numeric_limits<float>::infinity();
+  for (std::int64_t k = 0; k < n; ++k) {
+    x[k] *= scale;
+    greatest = x[k] > greatest ? x[k] : greatest;
+  }
+  double sum = 0;
+  for (std::int64_t k = 0; k < n; k += L) {
+    float chunk[L] = {};  // masked cells are exactly 0
+    const std::int64_t here = n - k < L ? n - k : L;
+    for (std::int64_t l = 0; l < here; ++l) chunk[l] = x[k + l] = exponential_of<L>(x[k + l] - greatest);
+    sum += static_cast<double>(fold_sum(chunk));
+  }
+  const auto inverse = static_cast<float>(1.0 / sum);
+  for (std::int64_t k = 0; k < n; ++k) x[k] *= inverse;
+}
+
+template <int L>
+CROSSVAL_INLINE void silu(float* x, std::int64_t n) {
+  for (std::int64_t k = 0; k < n; ++k) x[k] = x[k] / (1.0f + exponential_of<L>(0.0f - x[k]));
+}
+
+// ---- Ternary products ----
+
+// 32 bytes hold 128 weights: byte p those at p, p+32, p+64, p+96, the first in its highest bits (2.2).
+// The int16 lanes of the reference take two of the 32 columns each and live for 32 blocks; modulo 2^16 it
+// does not matter when the two are joined. 16 blocks can not leave int16, so exact sums are widened then.
+CROSSVAL_INLINE std::int32_t code_dot(const std::byte* codes, const std::int16_t* q, std::int64_t n,
+                                      Sums sums) {
+  const std::int64_t blocks = n / 128;
+  const std::int64_t group = sums == Sums::exact ? 16 : 32;
+  std::uint32_t total = 0;
+  for (std::int64_t first = 0; first < blocks; first += group) {
+    const std::int64_t last = first + group < blocks ? first + group : blocks;
+    std::uint16_t column[32] = {};
+    for (std::int64_t block = first; block < last; ++block) {
+      std::uint8_t bytes[32];
+      std::memcpy(bytes, codes + 32 * block, 32);
+      const std::int16_t* x = q + 128 * block;
+      for (int p = 0; p < 32; ++p) {
+        const std::uint8_t byte = bytes[p];
+        const int sum = (byte >> 6) * x[p] + ((byte >> 4) & 3) * x[32 + p] + ((byte >> 2) & 3) * x[64 + p] +
+                        (byte & 3) * x[96 + p];
+        column[p] = static_cast<std::uint16_t>(column[p] + sum);
+      }
+    }
+    if (sums == Sums::exact)
+      for (std::uint16_t value : column)
+        total += static_cast<std::uint32_t>(static_cast<std::int16_t>(value));
+    else
+      for (int l = 0; l < 16; ++l)
+        total += static_cast<std::uint32_t>(static_cast<std::int16_t>(column[2 * l] + column[2 * l + 1]));
+  }
+  return static_cast<std::int32_t>(total);
+}
+
+CROSSVAL_INLINE void widen(const std::byte* half, std::int64_t n, float* out) {
+  for (std::int64_t k = 0; k < n; ++k) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, half + 2 * k, 2);
+    out[k] = f16_to_f32(bits);
+  }
+}
+
+// ---- Compiled once for any CPU and once for AVX2 with FMA ----
+
+#define CROSSVAL_LOOPS(NAME, TARGET)                                                                         \
+  template <int L>                                                                                           \
+  struct NAME {                                                                                              \
+    TARGET static float f16(const float* x, const float* y, std::int64_t n) { return dot_f16<L>(x, y, n); }  \
+    TARGET static float f32(const float* x, const float* y, std::int64_t n) { return dot_f32<L>(x, y, n); }  \
+    TARGET static float tiny(const float* x, const float* y, std::int64_t n) {                               \
+      return dot_tiny<L>(x, y, n);                                                                           \
+    }                                                                                                        \
+    TARGET static void columns_f16(const float* p, const float* v, std::int64_t stride, std::int64_t cells,  \
+                                   std::int64_t padded, std::int64_t channels, float* scratch, float* out) { \
+      context_f16<L>(p, v, stride, cells, padded, channels, scratch, out);                                   \
+    }                                                                                                        \
+    TARGET static void columns_tiny(const float* p, const float* v, std::int64_t stride, std::int64_t cells, \
+                                    std::int64_t channels, float* scratch, float* out) {                     \
+      context_tiny<L>(p, v, stride, cells, channels, scratch, out);                                          \
+    }                                                                                                        \
+    TARGET static void probabilities(float* x, std::int64_t n, float scale) { soft_max<L>(x, n, scale); }    \
+    TARGET static void sigmoid_unit(float* x, std::int64_t n) { silu<L>(x, n); }                             \
+    TARGET static std::int32_t ternary(const std::byte* c, const std::int16_t* q, std::int64_t n, Sums s) {  \
+      return code_dot(c, q, n, s);                                                                           \
+    }                                                                                                        \
+    TARGET static void halves(const std::byte* h, std::int64_t n, float* out) { widen(h, n, out); }          \
+    static constexpr Loops kLoops{                                                                           \
+        L, f16, f32, tiny, columns_f16, columns_tiny, probabilities, sigmoid_unit, ternary, halves};         \
+  };
+
+CROSSVAL_LOOPS(Plain, )
+#if defined(__x86_64__) && defined(__GNUC__)
+CROSSVAL_LOOPS(Wide, __attribute__((target("avx2,fma"))))
+#endif
+#undef CROSSVAL_LOOPS
+
+}  // namespace
+
+const Loops& plain_loops_of(int width) {
+  return width == 16 ? Plain<16>::kLoops : Plain<8>::kLoops;
+}
+
+const Loops& loops_of(int width) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return width == 16 ? Wide<16>::kLoops : Wide<8>::kLoops;
+#endif
+  return plain_loops_of(width);
+}
+
+float exponential(float x, int width) {
+  return width == 16 ? exponential_of<16>(x) : exponential_of<8>(x);
+}
+
+void quantize(std::span<const float> x, Quantizer quantizer, Codes& out) {
+  const bool reported = quantizer == Quantizer::reported;
+  double greatest = reported ? 0.0 : 0.00001;
+  for (float v : x) {
+    const double magnitude = std::fabs(static_cast<double>(v));
+    if (magnitude > greatest || std::isnan(magnitude)) greatest = magnitude;
+  }
+  out.scale = greatest == 0 ? 0.0f : static_cast<float>(127.0 / greatest);
+  out.q.resize(x.size());
+  out.sum = 0;
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    const float product = x[k] * out.scale;
+    double code = 0;
+    switch (quantizer) {
+      case Quantizer::product:
+        code = std::nearbyint(product);
+        break;
+      case Quantizer::fused:  // exact in binary64
+        code = std::nearbyint(static_cast<double>(x[k]) * static_cast<double>(out.scale));
+        break;
+      case Quantizer::reported:
+        code = std::round(product);
+        break;
+    }
+    const int q = std::isnan(code) ? 0 : static_cast<int>(std::clamp(code, -128.0, 127.0));
+    out.q[k] = static_cast<std::int16_t>(q);
+    out.sum += q;
+  }
+}
+
+float epilogue(std::int32_t dot, const Codes& codes, float weight_scale, Quantizer quantizer) {
+  const float difference = static_cast<float>(dot) - static_cast<float>(codes.sum);
+  if (quantizer != Quantizer::reported) return difference / codes.scale * weight_scale;
+  return codes.scale == 0 ? 0.0f : difference * (weight_scale / codes.scale);
+}
+
+void rms_norm(const float* x, std::span<const float> weight, float eps, float* y) {
+  double sum = 0;
+  for (std::size_t k = 0; k < weight.size(); ++k) sum += static_cast<double>(x[k] * x[k]);
+  const auto mean = static_cast<float>(sum / static_cast<double>(weight.size()));
+  const float scale = 1.0f / std::sqrt(mean + eps);
+  for (std::size_t k = 0; k < weight.size(); ++k) y[k] = x[k] * scale * weight[k];
+}
+
+// ---- Q6_K (6.11) ----
+
+namespace {
+
+struct Q6Block {
+  std::uint8_t low[128];
+  std::uint8_t high[64];
+  std::int8_t scales[16];
+  std::uint16_t d;
+
+  int value(int e) const {
+    const int h = e / 128, k = e % 128 / 32, l = e % 32;
+    const int nibble = (low[64 * h + 32 * (k & 1) + l] >> (4 * (k / 2))) & 15;
+    return (nibble | ((high[32 * h + l] >> (2 * k)) & 3) << 4) - 32;
+  }
+  int scale(int e) const { return scales[e / 16]; }
+};
+static_assert(sizeof(Q6Block) == kQ6Bytes);
+
+}  // namespace
+
+void quantize_blocks(std::span<const float> x, BlockCodes& out) {
+  out.q.assign(x.size(), 0);
+  out.scale.assign(x.size() / kQ6Values, 0);
+  for (std::size_t b = 0; b < out.scale.size(); ++b) {
+    const auto block = x.subspan(b * kQ6Values, kQ6Values);
+    float greatest = 0;  // with its sign
+    for (float v : block)
+      if (std::fabs(v) > std::fabs(greatest)) greatest = v;
+    if (greatest == 0) continue;
+    const float inverse = -127.0f / greatest;
+    for (std::size_t k = 0; k < block.size(); ++k)
+      out.q[b * kQ6Values + k] =
+          static_cast<std::int8_t>(std::min(127.0f, std::nearbyint(inverse * block[k])));
+    out.scale[b] = 1.0f / inverse;
+  }
+}
+
+void decode_q6_k(const std::byte* row, std::int64_t n, float* out) {
+  for (std::int64_t b = 0; b < n / kQ6Values; ++b) {
+    Q6Block block;
+    std::memcpy(&block, row + b * kQ6Bytes, sizeof(block));
+    const float d = f16_to_f32(block.d);
+    for (int e = 0; e < kQ6Values; ++e)
+      out[b * kQ6Values + e] = d * static_cast<float>(block.scale(e)) * static_cast<float>(block.value(e));
+  }
+}
+
+float dot_q6_k(const std::byte* row, const BlockCodes& x) {
+  float lanes[8] = {};
+  for (std::size_t b = 0; b < x.scale.size(); ++b) {
+    Q6Block block;
+    std::memcpy(&block, row + static_cast<std::int64_t>(b) * kQ6Bytes, sizeof(block));
+    std::int32_t sums[8] = {};
+    for (int e = 0; e < kQ6Values; ++e)
+      sums[e % 32 / 4] += block.value(e) * block.scale(e) * x.q[b * kQ6Values + static_cast<std::size_t>(e)];
+    const float d = x.scale[b] * f16_to_f32(block.d);
+    for (int l = 0; l < 8; ++l) lanes[l] = std::fma(d, static_cast<float>(sums[l]), lanes[l]);
+  }
+  return fold_sum(lanes);
+}
+
+}  // namespace crossval::emulation

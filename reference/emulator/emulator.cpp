@@ -1,0 +1,499 @@
+#include "reference/emulator/emulator.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "engine/error.h"
+#include "engine/gguf/gguf.h"
+#include "engine/kernels/thread_pool.h"
+#include "reference/emulator/half.h"
+#include "reference/emulator/weights.h"
+
+namespace crossval {
+namespace {
+
+using bitnet::Config;
+using bitnet::Tap;
+using bitnet::TapId;
+using bitnet::TensorType;
+using namespace emulation;
+
+static_assert(std::endian::native == std::endian::little, "GGUF files are little-endian");
+
+// T tokens, d = n_embd, f = n_ff, H heads of hd channels, G KV heads, V = n_vocab.
+
+// Keys and values of every position so far, rounded to binary16.
+struct LayerCache {
+  std::vector<float> keys;    // (n_past, G*hd), after RoPE
+  std::vector<float> values;  // (n_past, G*hd)
+};
+
+// One row of floats per token. Scores have H*(position+1) columns, everything else the same number in each.
+struct Rows {
+  std::vector<std::int64_t> offsets{0};  // (T + 1)
+  std::vector<float> values;
+
+  Rows() = default;
+  Rows(std::int64_t rows, std::int64_t width) {
+    for (std::int64_t t = 0; t < rows; ++t) offsets.push_back(offsets.back() + width);
+    values.resize(static_cast<std::size_t>(offsets.back()));
+  }
+  std::int64_t count() const { return std::ssize(offsets) - 1; }
+  std::int64_t width(std::int64_t t) const { return at(t + 1) - at(t); }
+  float* operator[](std::int64_t t) { return values.data() + at(t); }
+  const float* operator[](std::int64_t t) const { return values.data() + at(t); }
+  std::span<const float> row(std::int64_t t) const {
+    return {values.data() + at(t), static_cast<std::size_t>(width(t))};
+  }
+
+ private:
+  std::int64_t at(std::int64_t t) const { return offsets[static_cast<std::size_t>(t)]; }
+};
+
+using Positions = std::span<const std::int32_t>;  // (T)
+
+void append_f16(const Rows& rows, std::vector<float>& cache) {
+  for (float value : rows.values) cache.push_back(round_to_f16(value));
+}
+
+std::vector<float> rounded_f16(const float* x, std::int64_t n) {
+  std::vector<float> y(static_cast<std::size_t>(n));
+  for (std::size_t k = 0; k < y.size(); ++k) y[k] = round_to_f16(x[k]);
+  return y;
+}
+
+// C: the cells that bitnet.cpp's attention runs over.
+std::int64_t padded_cells(std::int64_t cells) {
+  return (cells + 31) / 32 * 32;
+}
+
+}  // namespace
+
+struct Emulator::Impl {
+  Impl(const bitnet::gguf::File& file, const Options& given)
+      : c(bitnet::read_config(file)),
+        w(load_weights(file, c)),
+        options(given),
+        loops(loops_of(given.width)),
+        angles(c, w.rope_divisors, given.rope, given.rope_table),
+        pool(given.threads > 0 ? given.threads : bitnet::physical_cores()) {
+    if (given.width != 16 && given.width != 8) throw bitnet::InputError("the emulator's width is 16 or 8");
+    if (c.head_dim % 16 != 0 || c.n_embd % 16 != 0 || c.n_ff % 16 != 0)
+      throw bitnet::InputError(file.name() +
+                               ": the emulator runs head, embedding and FFN sizes that are multiples of 16");
+    if (reported()) {
+      options.quantizer = Quantizer::reported;
+      // Of this architecture only: the others are not reported to have changed.
+      if (c.architecture == bitnet::Architecture::bitnet_b158) c.activation = bitnet::Activation::silu;
+    }
+    caches.resize(static_cast<std::size_t>(c.n_layer));
+  }
+
+  bool reported() const { return options.generation == EmulatorGeneration::reported_2026; }
+
+  Config c;
+  Weights w;
+  Options options;
+  const Loops& loops;
+  Angles angles;
+  std::int64_t n_past = 0;
+  std::vector<LayerCache> caches;
+  bitnet::ThreadPool pool;  // rows and heads are shared out; each sum is made by one thread
+
+  // ---- Operations: rows in, rows out. `several`: the kernels for more than one token ----
+
+  Rows embed(std::span<const std::int32_t> tokens) const {
+    Rows y(std::ssize(tokens), c.n_embd);
+    for (std::int64_t t = 0; t < y.count(); ++t)
+      decode_row(w.token_embd, tokens[static_cast<std::size_t>(t)], y[t]);
+    return y;
+  }
+
+  Rows rms_norm(const Rows& x, const std::vector<float>& weight) {
+    Rows y(x.count(), std::ssize(weight));
+    pool.parallel_for(x.count(), 1, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t t = begin; t < end; ++t) emulation::rms_norm(x[t], weight, c.rms_eps, y[t]);
+    });
+    return y;
+  }
+
+  Rows project(const Projection& p, const Rows& x, bool several) {
+    Rows y = multiply_matrix(p.matrix, x, several);
+    for (std::int64_t t = 0; t < y.count(); ++t)
+      for (std::int64_t r = 0; r < p.matrix.rows; ++r) {
+        if (p.factor) y[t][r] *= *p.factor;
+        if (!p.bias.empty()) y[t][r] += p.bias[static_cast<std::size_t>(r)];
+      }
+    return y;
+  }
+
+  Rows multiply_matrix(const Matrix& m, const Rows& x, bool several) {
+    if (m.type == TensorType::i2_s) return multiply_ternary(m, x);
+    if (m.type == TensorType::q6_k) return multiply_q6_k(m, x);
+    return multiply_float(m, x, several);
+  }
+
+  // 3.5: the same bits for any number of tokens.
+  Rows multiply_ternary(const Matrix& m, const Rows& x) {
+    std::vector<Codes> codes(static_cast<std::size_t>(x.count()));
+    pool.parallel_for(x.count(), 1, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t t = begin; t < end; ++t)
+        quantize(x.row(t), options.quantizer, codes[static_cast<std::size_t>(t)]);
+    });
+    Rows y(x.count(), m.rows);
+    pool.parallel_for(m.rows, 16, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t r = begin; r < end; ++r)
+        for (std::int64_t t = 0; t < x.count(); ++t) {
+          const Codes& row = codes[static_cast<std::size_t>(t)];
+          const std::int32_t dot =
+              loops.code_dot(m.data + r * m.cols / 4, row.q.data(), m.cols, options.sums);
+          y[t][r] = epilogue(dot, row, m.scale, options.quantizer);
+        }
+    });
+    return y;
+  }
+
+  // F16 and F32 weights. One token: the input is rounded to the weights' type, 6.3 or 6.5. Several: 6.4 with
+  // the input as it is, where tinyBLAS is built in and takes the row length.
+  Rows multiply_float(const Matrix& m, const Rows& x, bool several) {
+    const bool tiny = several && options.tinyblas && m.cols % options.width == 0;
+    const bool half = m.type == TensorType::f16;
+    const auto dot = tiny ? loops.dot_tiny : half ? loops.dot_f16 : loops.dot_f32;
+    std::vector<float> input = x.values;
+    if (half && !tiny) input = rounded_f16(x.values.data(), std::ssize(x.values));
+    Rows y(x.count(), m.rows);
+    std::vector<float> rows(static_cast<std::size_t>(pool.threads() * m.cols));
+    pool.parallel_for(m.rows, 16, [&](std::int64_t begin, std::int64_t end, int worker) {
+      float* row = rows.data() + worker * m.cols;
+      for (std::int64_t r = begin; r < end; ++r) {
+        decode_row(m, r, row);
+        for (std::int64_t t = 0; t < x.count(); ++t) y[t][r] = dot(row, input.data() + t * m.cols, m.cols);
+      }
+    });
+    return y;
+  }
+
+  Rows multiply_q6_k(const Matrix& m, const Rows& x) {
+    std::vector<BlockCodes> codes(static_cast<std::size_t>(x.count()));
+    for (std::int64_t t = 0; t < x.count(); ++t)
+      quantize_blocks(x.row(t), codes[static_cast<std::size_t>(t)]);
+    Rows y(x.count(), m.rows);
+    pool.parallel_for(m.rows, 16, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t r = begin; r < end; ++r)
+        for (std::int64_t t = 0; t < x.count(); ++t)
+          y[t][r] =
+              dot_q6_k(m.data + r * (m.cols / kQ6Values * kQ6Bytes), codes[static_cast<std::size_t>(t)]);
+    });
+    return y;
+  }
+
+  // 6.10. FMA as clang writes it.
+  Rows rope(Rows x, std::int64_t heads, Positions positions) {
+    angles.prepare(positions.back() + 1);
+    const std::int64_t pairs = c.n_rot / 2;
+    const bool neox = c.rope_pairing == bitnet::RopePairing::neox;
+    for (std::int64_t t = 0; t < x.count(); ++t) {
+      const float* cosine = angles.cosines(positions[static_cast<std::size_t>(t)]);
+      const float* sine = angles.sines(positions[static_cast<std::size_t>(t)]);
+      for (std::int64_t h = 0; h < heads; ++h)
+        for (std::int64_t i = 0; i < pairs; ++i) {
+          float* first = x[t] + h * c.head_dim + (neox ? i : 2 * i);
+          float* second = first + (neox ? pairs : 1);
+          const float x0 = *first, x1 = *second;
+          *first = std::fma(x0, cosine[i], -(x1 * sine[i]));
+          *second = std::fma(x0, sine[i], x1 * cosine[i]);
+        }
+    }
+    return x;
+  }
+
+  // q k: (T, H*hd) -> (T, H*(p+1)). Queries lie apart from each other, which keeps tinyBLAS away, unless the
+  // model has a single head (5.3).
+  Rows scores(const Rows& q, const std::vector<float>& keys, Positions positions, bool several) {
+    const bool tiny = several && options.tinyblas && c.n_head == 1 && c.head_dim % options.width == 0;
+    Rows y = score_rows(positions);
+    for_each_head(q.count(), [&](std::int64_t t, std::int64_t h, int) {
+      const std::int64_t cells = cells_of(positions, t);
+      const float* query = q[t] + h * c.head_dim;
+      const auto rounded = rounded_f16(query, c.head_dim);
+      for (std::int64_t cell = 0; cell < cells; ++cell) {
+        const float* key = keys.data() + cell * c.kv_width() + kv_head(h) * c.head_dim;
+        y[t][h * cells + cell] =
+            tiny ? loops.dot_tiny(key, query, c.head_dim) : loops.dot_f16(key, rounded.data(), c.head_dim);
+      }
+    });
+    return y;
+  }
+
+  Rows soft_max(Rows x, Positions positions) {
+    const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
+    for_each_head(x.count(), [&](std::int64_t t, std::int64_t h, int) {
+      const std::int64_t cells = cells_of(positions, t);
+      loops.soft_max(x[t] + h * cells, cells, scale);
+    });
+    return x;
+  }
+
+  // Probabilities times values: (T, H*(p+1)) -> (T, H*hd). `padded`: the cells of the evaluation, or 0 where
+  // each row counts its own.
+  Rows context(const Rows& probabilities, const std::vector<float>& values, Positions positions, bool several,
+               std::int64_t padded) {
+    const bool tiny = several && options.tinyblas;  // a padded row is a multiple of 32
+    Rows y(probabilities.count(), c.q_width());
+    std::vector<float> scratch(static_cast<std::size_t>(pool.threads() * 64 * c.head_dim));
+    for_each_head(probabilities.count(), [&](std::int64_t t, std::int64_t h, int worker) {
+      const std::int64_t cells = cells_of(positions, t);
+      const float* p = probabilities[t] + h * cells;
+      const float* value = values.data() + kv_head(h) * c.head_dim;
+      float* lanes = scratch.data() + worker * 64 * c.head_dim;
+      float* out = y[t] + h * c.head_dim;
+      if (tiny) {
+        loops.context_tiny(p, value, c.kv_width(), cells, c.head_dim, lanes, out);
+      } else {
+        const auto rounded = rounded_f16(p, cells);
+        loops.context_f16(rounded.data(), value, c.kv_width(), cells,
+                          padded > 0 ? padded : padded_cells(cells), c.head_dim, lanes, out);
+      }
+    });
+    return y;
+  }
+
+  Rows activate(Rows x) const {
+    if (c.activation == bitnet::Activation::silu) {
+      loops.silu(x.values.data(), std::ssize(x.values));
+    } else {
+      for (float& v : x.values) {
+        v = v > 0 ? v : 0;
+        v *= v;
+      }
+    }
+    return x;
+  }
+
+  static Rows add(Rows a, const Rows& b) {
+    for (std::size_t i = 0; i < a.values.size(); ++i) a.values[i] += b.values[i];
+    return a;
+  }
+
+  static Rows multiply(Rows a, const Rows& b) {
+    for (std::size_t i = 0; i < a.values.size(); ++i) a.values[i] *= b.values[i];
+    return a;
+  }
+
+  // ---- The forward pass ----
+
+  void forward(std::span<const std::int32_t> tokens, const Hook& hook) {
+    // What an evaluation that threw has left in the cache is not of the sequence.
+    for (LayerCache& cache : caches) {
+      cache.keys.resize(static_cast<std::size_t>(n_past * c.kv_width()));
+      cache.values.resize(static_cast<std::size_t>(n_past * c.kv_width()));
+    }
+    std::vector<std::int32_t> positions;
+    for (std::int64_t t = 0; t < std::ssize(tokens); ++t)
+      positions.push_back(static_cast<std::int32_t>(n_past + t));
+    const bool several = tokens.size() >= 2 || options.batch_class == EmulatorBatchClass::several;
+    const std::int64_t padded = padded_cells(n_past + std::ssize(tokens));
+
+    const auto wanted = [&](TapId id) { return hook.wants && hook.wants(id); };
+    const auto tap = [&](TapId id, Rows rows) {
+      if (wanted(id)) hook.show(id, rows.offsets, rows.values);
+      return rows;
+    };
+
+    Rows x = tap({Tap::inp_embd, -1}, embed(tokens));
+    for (int i = 0; i < c.n_layer; ++i) {
+      const Layer& layer = w.layers[static_cast<std::size_t>(i)];
+      LayerCache& cache = caches[static_cast<std::size_t>(i)];
+
+      const Rows a = tap({Tap::attn_norm, i}, rms_norm(x, layer.attn_norm));
+      Rows q = tap({Tap::q_proj, i}, project(layer.wq, a, several));
+      q = tap({Tap::q_rope, i}, rope(std::move(q), c.n_head, positions));
+      Rows k = tap({Tap::k_proj, i}, project(layer.wk, a, several));
+      k = tap({Tap::k_rope, i}, rope(std::move(k), c.n_head_kv, positions));
+      const Rows v = tap({Tap::v_proj, i}, project(layer.wv, a, several));
+      append_f16(k, cache.keys);
+      append_f16(v, cache.values);
+
+      const Rows kq = tap({Tap::kq, i}, scores(q, cache.keys, positions, several));
+      const Rows probabilities = tap({Tap::kq_soft_max, i}, soft_max(kq, positions));
+      Rows attended =
+          tap({Tap::attn_ctx, i}, context(probabilities, cache.values, positions, several, padded));
+      if (c.sub_norms) attended = tap({Tap::attn_sub_norm, i}, rms_norm(attended, layer.attn_sub_norm));
+      Rows o = tap({Tap::attn_out, i}, project(layer.wo, attended, several));
+      x = tap({Tap::ffn_inp, i}, add(std::move(o), x));
+
+      const Rows b = tap({Tap::ffn_norm, i}, rms_norm(x, layer.ffn_norm));
+      Rows gate = tap({Tap::ffn_gate, i}, project(layer.gate, b, several));
+      const Rows up = tap({Tap::ffn_up, i}, project(layer.up, b, several));
+      gate = tap({Tap::ffn_act, i}, activate(std::move(gate)));
+      Rows hidden = tap({Tap::ffn_par, i}, multiply(std::move(gate), up));
+      if (c.sub_norms) hidden = tap({Tap::ffn_sub_norm, i}, rms_norm(hidden, layer.ffn_sub_norm));
+      Rows down = tap({Tap::ffn_down, i}, project(layer.down, hidden, several));
+      x = tap({Tap::l_out, i}, add(std::move(down), x));
+    }
+
+    // Half of a small model's work, so it waits until someone looks.
+    if (wanted({Tap::result_norm, -1}) || wanted({Tap::result_output, -1})) {
+      x = tap({Tap::result_norm, -1}, rms_norm(x, w.output_norm));
+      if (wanted({Tap::result_output, -1}))
+        tap({Tap::result_output, -1}, multiply_matrix(w.token_embd, x, several));
+    }
+    n_past += std::ssize(tokens);
+  }
+
+  // One operation of `forward` on given inputs.
+  Rows evaluate(const bitnet::Operation& op) {
+    const bitnet::OperationInputs inputs = bitnet::inputs_of(c, op.output);
+    const Positions p = op.positions;
+    const auto rows_of = [&](const std::optional<TapId>& id, const float* data) {
+      Rows rows;
+      if (!id) return rows;
+      for (std::int32_t position : p)
+        rows.offsets.push_back(rows.offsets.back() + bitnet::tap_width(c, id->tap, position));
+      rows.values.assign(data, data + rows.offsets.back());
+      return rows;
+    };
+    Rows a = rows_of(inputs.a, op.a);
+    const Rows b = rows_of(inputs.b, op.b);
+    std::vector<float> history;  // as the cache would hold it
+    if (inputs.history) history = rounded_f16(op.history, (p.back() + 1) * c.kv_width());
+
+    static const Layer kNone;
+    const Layer& layer = op.output.layer >= 0 ? w.layers[static_cast<std::size_t>(op.output.layer)] : kNone;
+    const bool several = options.batch_class == EmulatorBatchClass::several;
+    // clang-format off
+    switch (op.output.tap) {
+      case Tap::inp_embd: return embed(op.tokens);
+      case Tap::attn_norm: return rms_norm(a, layer.attn_norm);
+      case Tap::q_proj: return project(layer.wq, a, several);
+      case Tap::q_rope: return rope(std::move(a), c.n_head, p);
+      case Tap::k_proj: return project(layer.wk, a, several);
+      case Tap::k_rope: return rope(std::move(a), c.n_head_kv, p);
+      case Tap::v_proj: return project(layer.wv, a, several);
+      case Tap::kq: return scores(a, history, p, several);
+      case Tap::kq_soft_max: return soft_max(std::move(a), p);
+      case Tap::attn_ctx: return context(a, history, p, several, 0);
+      case Tap::attn_sub_norm: return rms_norm(a, layer.attn_sub_norm);
+      case Tap::attn_out: return project(layer.wo, a, several);
+      case Tap::ffn_inp: return add(std::move(a), b);
+      case Tap::ffn_norm: return rms_norm(a, layer.ffn_norm);
+      case Tap::ffn_gate: return project(layer.gate, a, several);
+      case Tap::ffn_up: return project(layer.up, a, several);
+      case Tap::ffn_act: return activate(std::move(a));
+      case Tap::ffn_par: return multiply(std::move(a), b);
+      case Tap::ffn_sub_norm: return rms_norm(a, layer.ffn_sub_norm);
+      case Tap::ffn_down: return project(layer.down, a, several);
+      case Tap::l_out: return add(std::move(a), b);
+      case Tap::result_norm: return rms_norm(a, w.output_norm);
+      case Tap::result_output: return multiply_matrix(w.token_embd, a, several);
+    }
+    // clang-format on
+    return {};
+  }
+
+  // ---- What the operations share ----
+
+  void decode_row(const Matrix& m, std::int64_t r, float* row) const {
+    switch (m.type) {
+      case TensorType::f32:
+        std::memcpy(row, m.data + r * m.cols * 4, static_cast<std::size_t>(m.cols) * 4);
+        break;
+      case TensorType::f16:
+        loops.widen(m.data + r * m.cols * 2, m.cols, row);
+        break;
+      case TensorType::q6_k:
+        decode_q6_k(m.data + r * (m.cols / kQ6Values * kQ6Bytes), m.cols, row);
+        break;
+      default:
+        for (std::int64_t k = 0; k < m.cols; ++k) {
+          const std::int64_t j = k % 128;
+          const auto byte = std::to_integer<unsigned>(m.data[(r * m.cols + k) / 128 * 32 + j % 32]);
+          const unsigned code = (byte >> (6 - 2 * (j / 32))) & 3u;
+          row[k] = code == 3 ? 0.0f : m.scale * (static_cast<float>(code) - 1.0f);  // 3.7
+        }
+    }
+  }
+
+  static std::int64_t cells_of(Positions positions, std::int64_t t) {
+    return positions[static_cast<std::size_t>(t)] + 1;
+  }
+  std::int64_t kv_head(std::int64_t h) const { return h / (c.n_head / c.n_head_kv); }
+
+  // (T, H*(p+1)), head by head cells 0 .. p.
+  Rows score_rows(Positions positions) const {
+    Rows y;
+    for (std::int64_t position : positions) y.offsets.push_back(y.offsets.back() + c.n_head * (position + 1));
+    y.values.resize(static_cast<std::size_t>(y.offsets.back()));
+    return y;
+  }
+
+  template <class F>
+  void for_each_head(std::int64_t tokens, F&& f) {
+    pool.parallel_for(tokens * c.n_head, 1, [&](std::int64_t begin, std::int64_t end, int worker) {
+      for (std::int64_t i = begin; i < end; ++i) f(i / c.n_head, i % c.n_head, worker);
+    });
+  }
+
+  void check_tokens(std::span<const std::int32_t> tokens) const {
+    for (std::int32_t token : tokens)
+      if (token < 0 || token >= c.n_vocab)
+        throw bitnet::InputError("token " + std::to_string(token) + " is not of the vocabulary (" +
+                                 std::to_string(c.n_vocab) + " tokens)");
+  }
+};
+
+Emulator::Emulator(const bitnet::gguf::File& file, const Options& options)
+    : impl_(std::make_unique<Impl>(file, options)) {}
+Emulator::Emulator(Emulator&&) noexcept = default;
+Emulator& Emulator::operator=(Emulator&&) noexcept = default;
+Emulator::~Emulator() = default;
+
+const Config& Emulator::config() const {
+  return impl_->c;
+}
+const EmulatorOptions& Emulator::options() const {
+  return impl_->options;
+}
+int Emulator::threads() const {
+  return impl_->pool.threads();
+}
+std::int64_t Emulator::position() const {
+  return impl_->n_past;
+}
+void Emulator::reset() {
+  impl_->n_past = 0;
+}
+
+void Emulator::forward(std::span<const std::int32_t> tokens, const Hook& hook) {
+  impl_->check_tokens(tokens);
+  if (position() + std::ssize(tokens) > config().n_ctx)
+    throw bitnet::InputError("the model's context holds " + std::to_string(config().n_ctx) + " tokens, not " +
+                             std::to_string(position() + std::ssize(tokens)));
+  if (!tokens.empty()) impl_->forward(tokens, hook);
+}
+
+std::vector<float> Emulator::evaluate(const bitnet::Operation& op) {
+  const std::string name = bitnet::to_string(op.output);
+  const auto taps = bitnet::canonical_taps(config());
+  if (std::ranges::find(taps, op.output) == taps.end())
+    throw bitnet::InputError(name + ": the model has no such operation");
+  if (op.positions.empty()) return {};
+  for (std::size_t i = 0; i < op.positions.size(); ++i)
+    if (op.positions[i] < 0 || op.positions[i] != op.positions[0] + static_cast<std::int64_t>(i))
+      throw bitnet::InputError(name + ": its rows are not consecutive positions");
+  const bitnet::OperationInputs inputs = bitnet::inputs_of(config(), op.output);
+  if ((inputs.a && !op.a) || (inputs.b && !op.b) || (inputs.history && !op.history))
+    throw bitnet::InputError(name + ": an input of the operation is missing");
+  if (op.output.tap == Tap::inp_embd) {
+    if (op.tokens.size() != op.positions.size())
+      throw bitnet::InputError(name + ": it needs one token per row");
+    impl_->check_tokens(op.tokens);
+  }
+  return impl_->evaluate(op).values;
+}
+
+}  // namespace crossval

@@ -1,0 +1,347 @@
+// The engine against the emulator: 0 differing bits over all taps and logits (design.md 9). Two programs that
+// share no arithmetic.
+
+#include "reference/emulator/emulator.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <random>
+
+#include "engine/cli/synth.h"
+#include "engine/error.h"
+#include "engine/formats/f16.h"
+#include "engine/gguf/temporary_directory.h"
+#include "engine/model/context.h"
+#include "reference/emulator/participant.h"
+
+namespace crossval {
+namespace {
+
+using bitnet::SynthShape;
+using bitnet::Tap;
+using bitnet::TapId;
+using bitnet::TensorType;
+
+struct Shown {
+  TapId id;
+  std::vector<std::int64_t> offsets;
+  std::vector<float> values;
+};
+
+bool same_bits(float a, float b) {
+  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
+}
+
+std::vector<std::int32_t> some_tokens(std::int64_t n, std::int64_t n_vocab) {
+  std::mt19937_64 random(static_cast<std::uint64_t>(n));
+  std::vector<std::int32_t> tokens;
+  for (std::int64_t i = 0; i < n; ++i)
+    tokens.push_back(static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(n_vocab)));
+  return tokens;
+}
+
+std::vector<Shown> evaluate(Emulator& emulator, std::span<const std::int32_t> tokens) {
+  std::vector<Shown> shown;
+  emulator.forward(tokens,
+                   {[](TapId) { return true; },
+                    [&](TapId id, std::span<const std::int64_t> offsets, std::span<float> values) {
+                      shown.push_back({id, {offsets.begin(), offsets.end()}, {values.begin(), values.end()}});
+                    }});
+  return shown;
+}
+
+std::vector<Shown> evaluate(bitnet::Context& engine, std::span<const std::int32_t> tokens) {
+  std::vector<Shown> shown;
+  std::vector<bitnet::BatchRow> rows;
+  for (std::int32_t token : tokens) rows.push_back({.token = token});
+  const bitnet::TapHook hook{.wants = [](TapId) { return true; },
+                             .show =
+                                 [&](const bitnet::TapTensor& tap) {
+                                   shown.push_back({tap.id,
+                                                    {tap.offsets.begin(), tap.offsets.end()},
+                                                    {tap.data, tap.data + tap.offsets.back()}});
+                                 }};
+  engine.forward(rows, &hook);
+  return shown;
+}
+
+// The number of values that differ in any bit; the first of each tap is named.
+std::int64_t differing(const std::vector<Shown>& a, const std::vector<Shown>& b, bool report = true) {
+  EXPECT_EQ(a.size(), b.size());
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    EXPECT_EQ(bitnet::to_string(a[i].id), bitnet::to_string(b[i].id));
+    EXPECT_EQ(a[i].offsets, b[i].offsets) << bitnet::to_string(a[i].id);
+    if (a[i].values.size() != b[i].values.size()) return -1;
+    bool first = report;
+    for (std::size_t k = 0; k < a[i].values.size(); ++k) {
+      if (same_bits(a[i].values[k], b[i].values[k])) continue;
+      ++count;
+      if (std::exchange(first, false))
+        ADD_FAILURE() << bitnet::to_string(a[i].id) << "[" << k << "]: " << a[i].values[k] << " and "
+                      << b[i].values[k];
+    }
+  }
+  return count;
+}
+
+EmulatorOptions own_rope() {
+  EmulatorOptions options;
+  options.rope = emulation::Rope::own;
+  options.threads = 2;
+  return options;
+}
+
+void expect_engine_is_emulator(const std::filesystem::path& path,
+                               std::initializer_list<std::int64_t> lengths) {
+  const auto model = bitnet::Model::load(path);
+  bitnet::Context engine(model, {.threads = 2});
+  Emulator emulator(model.file(), own_rope());
+  std::size_t compared = 0;
+  for (const std::int64_t length : lengths) {
+    engine.truncate(0, 0);
+    emulator.reset();
+    // One token per evaluation is a prompt and its decode steps in one.
+    for (const std::int32_t token : some_tokens(length, model.config().n_vocab)) {
+      const auto ours = evaluate(engine, {&token, 1});
+      ASSERT_EQ(differing(ours, evaluate(emulator, {&token, 1})), 0)
+          << path << ", " << length << " tokens, at position " << emulator.position() - 1;
+      compared += ours.size();
+    }
+    ASSERT_EQ(emulator.position(), length);
+  }
+  EXPECT_GE(compared, lengths.size() * bitnet::canonical_taps(model.config()).size());
+}
+
+const std::filesystem::path kFixtures = std::filesystem::path(CROSSVAL_SOURCE_DIR) / "fixtures" / "model";
+
+TEST(EngineIsEmulator, BundledModel) {
+  expect_engine_is_emulator(kFixtures / "bundled.gguf", {1, 5, 33, 70});
+}
+
+TEST(EngineIsEmulator, AwkwardModel) {
+  expect_engine_is_emulator(kFixtures / "awkward.gguf", {1, 5, 33, 70});
+}
+
+struct RandomModel {
+  const char* name;
+  const char* architecture;
+  std::uint32_t n_embd, n_ff, n_head, n_head_kv, head_dim;
+  TensorType embedding;
+};
+
+class EngineIsEmulatorOf : public ::testing::TestWithParam<RandomModel> {};
+
+SynthShape shape_of(const RandomModel& m) {
+  SynthShape shape = bitnet::synth_shape("tiny");
+  shape.architecture = m.architecture;
+  shape.n_embd = m.n_embd;
+  shape.n_ff = m.n_ff;
+  shape.n_head = m.n_head;
+  shape.n_head_kv = m.n_head_kv;
+  shape.head_dim = m.head_dim;
+  shape.embedding = m.embedding;
+  return shape;
+}
+
+TEST_P(EngineIsEmulatorOf, RandomWeights) {
+  const bitnet::testing::TemporaryDirectory folder;
+  bitnet::synth(shape_of(GetParam()), 11, folder / "model.gguf");
+  expect_engine_is_emulator(folder / "model.gguf", {1, 5, 33, 70});
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, EngineIsEmulatorOf,
+    ::testing::Values(RandomModel{"b158_64", "bitnet-b1.58", 256, 768, 4, 2, 64, TensorType::f16},
+                      RandomModel{"b158_128_f32", "bitnet-b1.58", 512, 1408, 4, 1, 128, TensorType::f32},
+                      RandomModel{"b25_80", "bitnet-25", 640, 896, 8, 2, 80, TensorType::f16},
+                      RandomModel{"b25_one_head", "bitnet-25", 128, 384, 1, 1, 128, TensorType::f32},
+                      RandomModel{"bitnet_96", "bitnet", 384, 1152, 4, 4, 96, TensorType::f16},
+                      RandomModel{"bitnet_64_f32", "bitnet", 256, 640, 4, 4, 64, TensorType::f32}),
+    [](const auto& of) { return std::string(of.param.name); });
+
+class EmulatorOf : public ::testing::Test {
+ protected:
+  bitnet::testing::TemporaryDirectory folder;
+  std::filesystem::path write(const SynthShape& shape) {
+    bitnet::synth(shape, 3, folder / "model.gguf");
+    return folder / "model.gguf";
+  }
+};
+
+TEST_F(EmulatorOf, OneAndSeveralTokensRoundElsewhere) {
+  const auto file = bitnet::gguf::File::open(kFixtures / "bundled.gguf");
+  const auto tokens = some_tokens(9, 250);
+  const std::span<const std::int32_t> all(tokens);
+  Emulator one(file, own_rope()), several(file, own_rope()), split(file, own_rope());
+  auto options = own_rope();
+  options.batch_class = EmulatorBatchClass::several;
+  Emulator forced(file, options);
+
+  const auto together = evaluate(several, all);
+  const auto logits_of_last = [](const std::vector<Shown>& shown) {
+    const Shown& last = shown.back();
+    return std::vector<float>(last.values.begin() + *(last.offsets.end() - 2), last.values.end());
+  };
+  std::vector<Shown> by_one, by_forced, by_split;
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    by_one = evaluate(one, all.subspan(t, 1));
+    by_forced = evaluate(forced, all.subspan(t, 1));
+  }
+  evaluate(split, all.first(4));
+  by_split = evaluate(split, all.subspan(4));
+  // How many tokens beyond one does not matter; one against several does, in the last bits only.
+  EXPECT_EQ(logits_of_last(by_split), logits_of_last(together));
+  EXPECT_EQ(logits_of_last(by_forced), logits_of_last(together));
+  EXPECT_NE(logits_of_last(by_one), logits_of_last(together));
+  double ab = 0, aa = 0, bb = 0;
+  const auto a = logits_of_last(by_one), b = logits_of_last(together);
+  for (std::size_t k = 0; k < a.size(); ++k) {
+    ab += static_cast<double>(a[k]) * static_cast<double>(b[k]);
+    aa += static_cast<double>(a[k]) * static_cast<double>(a[k]);
+    bb += static_cast<double>(b[k]) * static_cast<double>(b[k]);
+  }
+  EXPECT_GT(ab / std::sqrt(aa * bb), 0.999);
+}
+
+TEST_F(EmulatorOf, EveryOptionThatShouldChangeBitsDoes) {
+  const auto file = bitnet::gguf::File::open(kFixtures / "bundled.gguf");
+  const auto tokens = some_tokens(40, 250);
+  Emulator plain(file, own_rope());
+  const auto wanted = evaluate(plain, tokens);
+  const auto with = [&](auto change) {
+    auto options = own_rope();
+    change(options);
+    Emulator emulator(file, options);
+    return differing(wanted, evaluate(emulator, tokens), false);
+  };
+  EXPECT_GT(with([](EmulatorOptions& o) { o.width = 8; }), 0);
+  EXPECT_GT(with([](EmulatorOptions& o) { o.tinyblas = false; }), 0);
+  EXPECT_GT(with([](EmulatorOptions& o) { o.generation = EmulatorGeneration::reported_2026; }), 0);
+  EXPECT_EQ(with([](EmulatorOptions& o) { o.threads = 1; }), 0);
+  EXPECT_EQ(with([](EmulatorOptions& o) { o.threads = 3; }), 0);
+  EXPECT_EQ(with([](EmulatorOptions& o) { o.sums = emulation::Sums::int16; }), 0);  // its rows are short
+}
+
+TEST_F(EmulatorOf, ARecordedTableTakesThePlaceOfTheFunctions) {
+  const auto file = bitnet::gguf::File::open(kFixtures / "bundled.gguf");
+  const auto tokens = some_tokens(6, 250);
+  Emulator own(file, own_rope());
+  const auto wanted = evaluate(own, tokens);
+  auto options = own_rope();
+  emulation::Angles angles(own.config(), {}, emulation::Rope::own, {});
+  angles.prepare(4);
+  const auto n = static_cast<std::size_t>(4 * own.config().n_rot / 2);
+  options.rope = emulation::Rope::table;
+  options.rope_table = {{angles.cosines(0), angles.cosines(0) + n}, {angles.sines(0), angles.sines(0) + n}};
+  Emulator same(file, options);
+  EXPECT_EQ(differing(wanted, evaluate(same, tokens)), 0);  // positions 4 and 5 are computed
+  options.rope_table.cosines[n - 1] = 0.5f;
+  Emulator other(file, options);
+  EXPECT_GT(differing(wanted, evaluate(other, tokens), false), 0);
+}
+
+TEST_F(EmulatorOf, IgnoresOutputWeightAsTheReferenceDoes) {
+  SynthShape shape = bitnet::synth_shape("tiny");
+  shape.untied = true;
+  const auto path = write(shape);
+  const auto file = bitnet::gguf::File::open(path);
+  Emulator emulator(file, own_rope());
+  const auto shown = evaluate(emulator, some_tokens(1, 250));
+  const Shown& norm = shown[shown.size() - 2];
+  const auto& embedding = *file.find_tensor("token_embd.weight");
+  // Logit 7 by the embedding's row, roughly: which tensor is the question here.
+  double logit = 0;
+  for (std::size_t k = 0; k < norm.values.size(); ++k) {
+    std::uint16_t half = 0;
+    std::memcpy(&half, embedding.data.data() + 2 * (7 * norm.values.size() + k), 2);
+    logit += static_cast<double>(norm.values[k]) * static_cast<double>(bitnet::f16_to_f32(half));
+  }
+  EXPECT_NEAR(static_cast<double>(shown.back().values[7]), logit, 1e-2 * std::fabs(logit) + 1e-4);
+}
+
+TEST_F(EmulatorOf, RefusesWhatTheReferenceRefuses) {
+  SynthShape shape = bitnet::synth_shape("tiny");
+  shape.architecture = "bitnet";
+  shape.untied = true;
+  const auto file = bitnet::gguf::File::open(write(shape));
+  EXPECT_THROW(Emulator(file, own_rope()), bitnet::InputError);
+}
+
+TEST_F(EmulatorOf, EvaluatesEachOperationAsItsForwardPassDoes) {
+  const auto path = kFixtures / "awkward.gguf";
+  const auto file = bitnet::gguf::File::open(path);
+  Emulator emulator(file, own_rope());
+  const auto& c = emulator.config();
+  const auto tokens = some_tokens(35, 250);
+  std::map<TapId, std::vector<float>> past;
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    std::map<TapId, std::vector<float>> now;
+    for (auto& shown : evaluate(emulator, {&tokens[t], 1})) {
+      past[shown.id].insert(past[shown.id].end(), shown.values.begin(), shown.values.end());
+      now[shown.id] = std::move(shown.values);
+    }
+    if (t % 17 != 0) continue;
+    const auto position = static_cast<std::int32_t>(t);
+    for (const TapId id : bitnet::canonical_taps(c)) {
+      const auto inputs = bitnet::inputs_of(c, id);
+      bitnet::Operation op;
+      op.output = id;
+      op.positions = {&position, 1};
+      op.tokens = {&tokens[t], 1};
+      if (inputs.a) op.a = now.at(*inputs.a).data();
+      if (inputs.b) op.b = now.at(*inputs.b).data();
+      if (inputs.history) op.history = past.at(*inputs.history).data();
+      const auto values = emulator.evaluate(op);
+      ASSERT_EQ(values.size(), now.at(id).size());
+      for (std::size_t k = 0; k < values.size(); ++k)
+        ASSERT_TRUE(same_bits(values[k], now.at(id)[k])) << bitnet::to_string(id) << " " << k;
+    }
+  }
+}
+
+TEST_F(EmulatorOf, ChangedValuesGoOn) {
+  const auto file = bitnet::gguf::File::open(kFixtures / "bundled.gguf");
+  Emulator emulator(file, own_rope());
+  const std::int32_t token = 5;
+  float logits = 1;
+  emulator.forward({&token, 1}, {[](TapId) { return true; },
+                                 [&](TapId id, std::span<const std::int64_t>, std::span<float> values) {
+                                   if (id.tap == Tap::result_norm) std::ranges::fill(values, 0.0f);
+                                   if (id.tap == Tap::result_output) logits = values[3];
+                                 }});
+  EXPECT_EQ(logits, 0.0f);
+}
+
+TEST_F(EmulatorOf, ATokenOutsideTheVocabularyChangesNothing) {
+  const auto file = bitnet::gguf::File::open(kFixtures / "bundled.gguf");
+  Emulator emulator(file, own_rope());
+  const std::vector<std::int32_t> bad{1, static_cast<std::int32_t>(emulator.config().n_vocab)};
+  EXPECT_THROW(emulator.forward(bad, {}), bitnet::InputError);
+  EXPECT_EQ(emulator.position(), 0);
+}
+
+TEST_F(EmulatorOf, TheParticipantShowsWhatTheEmulatorComputes) {
+  const auto path = kFixtures / "bundled.gguf";
+  const auto participant = make_emulator(path, own_rope());
+  const auto file = bitnet::gguf::File::open(path);
+  Emulator emulator(file, own_rope());
+  const auto tokens = some_tokens(3, 250);
+  std::vector<Shown> shown;
+  participant->eval(
+      tokens, [](TapId) { return true; },
+      [&](Tensor&& t) {
+        shown.push_back({t.id, t.offsets, t.values});
+      });
+  EXPECT_EQ(differing(shown, evaluate(emulator, tokens)), 0);
+  EXPECT_EQ(participant->identity().name, "emulator");
+  EXPECT_EQ(participant->identity().details.at("width"), "16");
+  EXPECT_EQ(participant->identity().details.at("rope"), "own");
+}
+
+}  // namespace
+}  // namespace crossval

@@ -1,0 +1,50 @@
+#pragma once
+// The emulator's weights: what bitnet.cpp reads from a file, and what it reads and ignores
+// (reference-semantics 1.5).
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "engine/formats/tensor_type.h"
+#include "engine/model/config.h"
+
+namespace bitnet::gguf {
+class File;
+}
+
+namespace crossval::emulation {
+
+/// I2_S, F16, F32 or Q6_K, as it lies in the file.
+struct Matrix {
+  const std::byte* data = nullptr;
+  bitnet::TensorType type = bitnet::TensorType::f32;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  float scale = 1;  // I2_S: one for the matrix
+};
+
+/// y = x W^T, then times `factor`, then plus `bias`.
+struct Projection {
+  Matrix matrix;
+  std::optional<float> factor;  // architecture bitnet: a tensor `.scale`
+  std::vector<float> bias;      // the others: (rows) or none
+};
+
+struct Layer {
+  std::vector<float> attn_norm, attn_sub_norm, ffn_norm, ffn_sub_norm;
+  Projection wq, wk, wv, wo, gate, up, down;
+};
+
+struct Weights {
+  Matrix token_embd;  // (V, d); the head as well, whatever output.weight says
+  std::vector<Layer> layers;
+  std::vector<float> output_norm;
+  std::vector<float> rope_divisors;  // (n_rot / 2) or none
+};
+
+/// Throws InputError where bitnet.cpp would refuse the file, or where the emulator does not know a type.
+Weights load_weights(const bitnet::gguf::File& file, const bitnet::Config& config);
+
+}  // namespace crossval::emulation
