@@ -22,7 +22,7 @@ int complain(const std::string& message, crossval::ExitCode code) {
 }
 
 // One word as a POSIX shell would need it.
-std::string quoted(const std::string& word) {
+std::string shell_word(const std::string& word) {
   const std::string plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,@+";
   if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
   std::string out = "'";
@@ -49,8 +49,14 @@ int main(int argc, char** argv) {
   const bool bare = !words.empty() && words.front().starts_with("-") && words.front() != "--version" &&
                     words.front() != "--help" && words.front() != "-h";
   if (bare) words.insert(words.begin(), "run");
+  // To reproduce the run; without --out, so that pasting it does not replace the report it was taken from.
   std::string command_line = "crossval";
-  for (const std::string& word : words) command_line += " " + quoted(word);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--out" && i + 1 < words.size())
+      ++i;
+    else if (!words[i].starts_with("--out=") && words[i] != "--resume")
+      command_line += " " + shell_word(words[i]);
+  }
 
   crossval::Outcome outcome;
   crossval::add_run(app, outcome, command_line);

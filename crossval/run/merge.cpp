@@ -124,8 +124,7 @@ RunResult merge(const std::vector<fs::path>& folders, const fs::path& out) {
     throw InputError("the shards planned " + std::to_string(plan.size()) + " cases but hold " +
                      std::to_string(cases) + "; finish them with --resume");
   results.append(summary_record(totals, noise));
-  reports::render(out / "results.jsonl", out);
-  return {totals.verdict, run.at("claim"), headline_of(totals)};
+  return result_of(reports::render(out / "results.jsonl", out), totals, run.at("claim"));
 }
 
 }  // namespace crossval

@@ -293,8 +293,8 @@ RunResult run(const RunOptions& options) {
         {{"type", "perf"}, {"participant", who}, {"seconds", time}, {"what", "evaluations, waits included"}});
 
   results.append(summary_record(totals, noise));
-  reports::render(options.out / "results.jsonl", options.out);
-  return {totals.verdict, first.at("claim"), headline_of(totals)};
+  const reports::Rendered rendered = reports::render(options.out / "results.jsonl", options.out);
+  return result_of(rendered, totals, first.at("claim"));
 }
 
 }  // namespace crossval

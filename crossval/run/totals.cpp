@@ -51,6 +51,16 @@ std::string headline_of(const Totals& totals) {
   return text;
 }
 
+RunResult result_of(const reports::Rendered& rendered, const Totals& totals, const std::string& claim) {
+  RunResult result{totals.verdict, claim, headline_of(totals)};
+  const Verdict seen = verdict_from(rendered.verdict);
+  if (seen != totals.verdict) {
+    result.verdict = worse(totals.verdict, seen);
+    result.headline = rendered.verdict + ": " + rendered.headline;
+  }
+  return result;
+}
+
 json summary_record(const Totals& totals, const SelfNoise& noise) {
   const auto count = [&](Verdict v) {
     const auto it = totals.cases.find(v);

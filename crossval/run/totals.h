@@ -7,7 +7,9 @@
 #include <string>
 
 #include "crossval/lockstep/lockstep.h"
+#include "crossval/run/run.h"
 #include "crossval/verdict.h"
+#include "reports/render.h"
 
 namespace crossval {
 
@@ -36,6 +38,9 @@ struct Totals {
 Verdict verdict_from(const std::string& text);
 /// Verdict and counts in one line.
 std::string headline_of(const Totals& totals);
+/// What a run returns. The reports read the records with their own eyes: where they find that the summary
+/// does not follow from them, the run is INVALID.
+RunResult result_of(const reports::Rendered& rendered, const Totals& totals, const std::string& claim);
 nlohmann::json summary_record(const Totals& totals, const SelfNoise& noise);
 
 }  // namespace crossval
