@@ -10,8 +10,8 @@
 
 namespace bitnet::scalar {
 
-/// f16_to_f32 for kStep numbers, infinities and NaN included; masks in place of branches, so that compilers can
-/// vectorize it.
+/// f16_to_f32 for kStep numbers, infinities and NaN included; masks in place of branches, so that compilers
+/// can vectorize it.
 inline void widen_step(const f16* x, float* y) {
   for (int i = 0; i < kStep; ++i) {
     const std::uint32_t h = x[i];
