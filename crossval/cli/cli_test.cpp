@@ -75,8 +75,8 @@ class Cli : public testing::Test {
 TEST_F(Cli, TheMainJobNeedsNoSubcommand) {
   const Result r = crossval(main_job("report"));
   EXPECT_EQ(r.exit_code, 0) << r.output;
-  EXPECT_TRUE(
-      r.output.starts_with("engine against our oracle; no bitnet.cpp was involved\nPASS: 3 of 3 cases"))
+  EXPECT_TRUE(r.output.starts_with(
+      "engine against our emulator of bitnet.cpp; no bitnet.cpp was involved\nPASS: 3 of 3 cases"))
       << r.output;
   EXPECT_EQ(crossval("run " + main_job("report2")).exit_code, 0);
   EXPECT_EQ(figures("report"), figures("report2"));
@@ -102,7 +102,8 @@ TEST_F(Cli, UsageErrorsAreTwoAndRunNothing) {
                                 job + " --isa nope",
                                 job + " --candidate engine:isa=nope",
                                 job + " --candidate engine:speed=9",
-                                job + " --reference emulator",
+                                job + " --reference emulator:width=9",
+                                job + " --reference bitnet.cpp",
                                 job + " --reference nobody",
                                 job + " --threads 0",
                                 job + " --threads x",

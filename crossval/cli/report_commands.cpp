@@ -42,9 +42,10 @@ void add_render(CLI::App& app, Outcome& outcome) {
     if (!std::filesystem::exists(*folder / "results.jsonl"))
       throw bitnet::InputError((*folder / "results.jsonl").string() +
                                ": does not exist; name the folder of a report");
-    reports::render(*folder / "results.jsonl", *folder);
-    std::cout << "report: " << (*folder / "index.html").string() << "\n";
-    outcome.exit_code = 0;
+    const reports::Rendered rendered = reports::render(*folder / "results.jsonl", *folder);
+    std::cout << rendered.verdict << ": " << reports::escape_terminal(rendered.headline) << "\n"
+              << "report: " << (*folder / "index.html").string() << "\n";
+    outcome.exit_code = rendered.exit_code;
   });
 }
 
@@ -62,8 +63,9 @@ void add_doctor(CLI::App& app, Outcome& outcome) {
     std::cout << "participants:\n"
               << "  engine: yes\n"
               << "  oracle: yes\n"
-              << "  emulator, bitnet.cpp, trace, exec: not in this version\n"
-              << "default reference (auto): oracle\n";
+              << "  emulator: yes\n"
+              << "  bitnet.cpp, trace, exec: not in this version\n"
+              << "default reference (auto): emulator:rope=own\n";
     outcome.exit_code = 0;
   });
 }

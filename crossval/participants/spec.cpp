@@ -1,9 +1,12 @@
 #include "crossval/participants/spec.h"
 
+#include <algorithm>
 #include <charconv>
+#include <vector>
 
 #include "crossval/participants/engine_participant.h"
 #include "engine/error.h"
+#include "reference/emulator/participant.h"
 #include "reference/oracle/participant.h"
 
 namespace crossval {
@@ -34,6 +37,57 @@ std::unique_ptr<Participant> make_oracle_from(const std::filesystem::path& path,
   return make_oracle(path, {.threads = defaults.threads, .round_taps = round_taps});
 }
 
+constexpr const char* kKinds = "engine, oracle, emulator, auto";
+
+// The options of a participant and their values, the default first; none listed: any text.
+using Known = std::map<std::string, std::vector<std::string>>;
+
+const Known* options_of(const std::string& kind) {
+  static const std::map<std::string, Known> kOptions{
+      {"engine", {{"isa", {}}, {"threads", {}}, {"rope", {"own", "libm"}}}},
+      {"oracle", {}},
+      {"emulator",
+       {{"width", {"16", "8"}},
+        {"quantizer", {"product", "fused"}},
+        {"sums", {"exact", "int16"}},
+        {"tinyblas", {"on", "off"}},
+        {"rope", {"libm", "own"}},
+        {"generation", {"2", "reported-2026"}}}},
+  };
+  const auto it = kOptions.find(kind);
+  return it == kOptions.end() ? nullptr : &it->second;
+}
+
+std::string joined(const std::vector<std::string>& words, const char* separator) {
+  std::string text;
+  for (const std::string& word : words) text.append(text.empty() ? "" : separator).append(word);
+  return text;
+}
+
+// "; it has isa=..., rope=own|libm".
+std::string list_of(const Known& known) {
+  std::vector<std::string> items;
+  for (const auto& [key, values] : known)
+    items.push_back(key + "=" + (values.empty() ? "..." : joined(values, "|")));
+  return items.empty() ? "" : "; it has " + joined(items, ", ");
+}
+
+std::unique_ptr<Participant> make_emulator_from(const ParticipantSpec& spec,
+                                                const std::filesystem::path& path,
+                                                const ParticipantDefaults& defaults,
+                                                EmulatorBatchClass batch_class) {
+  EmulatorOptions options;
+  options.width = option(spec, "width", "16") == "8" ? 8 : 16;
+  if (option(spec, "quantizer", "product") == "fused") options.quantizer = emulation::Quantizer::fused;
+  if (option(spec, "sums", "exact") == "int16") options.sums = emulation::Sums::int16;
+  options.tinyblas = option(spec, "tinyblas", "on") == "on";
+  if (option(spec, "rope", "libm") == "own") options.rope = emulation::Rope::own;
+  if (option(spec, "generation", "2") != "2") options.generation = EmulatorGeneration::reported_2026;
+  options.batch_class = batch_class;
+  options.threads = defaults.threads;
+  return make_emulator(path, options);
+}
+
 }  // namespace
 
 ParticipantSpec parse_participant(std::string_view text) {
@@ -41,29 +95,34 @@ ParticipantSpec parse_participant(std::string_view text) {
   const auto colon = text.find(':');
   spec.kind = std::string(text.substr(0, colon));
   const std::string rest = colon == std::string_view::npos ? "" : std::string(text.substr(colon + 1));
-  // Without bitnet.cpp and without the emulator the oracle is what `auto` can offer.
-  if (spec.kind == "auto") spec.kind = "oracle";
-  if (spec.kind == "emulator" || spec.kind == "bitnet.cpp" || spec.kind == "trace" || spec.kind == "exec" ||
-      spec.kind == "self")
-    throw InputError("participant `" + spec.kind +
-                     "` is not there yet in this version; there are engine, oracle, auto");
-  if (spec.kind != "engine" && spec.kind != "oracle")
-    throw InputError("unknown participant `" + spec.kind.substr(0, 60) + "`; there are engine, oracle, auto");
+  if (spec.kind == "auto") {
+    if (!rest.empty())
+      throw InputError("participant `auto` has no options; name the participant to set them");
+    // Without bitnet.cpp the emulator stands in, with the engine's own sines and cosines.
+    return {.kind = "emulator", .options = {{"rope", "own"}}};
+  }
+  if (spec.kind == "bitnet.cpp" || spec.kind == "trace" || spec.kind == "exec" || spec.kind == "self")
+    throw InputError("participant `" + spec.kind + "` is not there yet in this version; there are " + kKinds);
+  const Known* known = options_of(spec.kind);
+  if (!known) throw InputError("unknown participant `" + spec.kind.substr(0, 60) + "`; there are " + kKinds);
   for (std::size_t at = 0; at < rest.size();) {
     const std::size_t end = std::min(rest.find(',', at), rest.size());
     const std::string item = rest.substr(at, end - at);
     const auto equals = item.find('=');
     const std::string key = item.substr(0, equals);
-    const bool known = spec.kind == "engine" && (key == "isa" || key == "threads" || key == "rope");
-    if (!known || equals == std::string::npos)
+    const auto it = known->find(key);
+    if (it == known->end() || equals == std::string::npos)
       throw InputError("participant `" + spec.kind + "` has no option `" + item.substr(0, 60) + "`" +
-                       (spec.kind == "engine" ? "; it has isa=NAME, threads=N, rope=own|libm" : ""));
-    spec.options[key] = item.substr(equals + 1);
+                       list_of(*known));
+    const std::string value = item.substr(equals + 1);
+    const std::vector<std::string>& values = it->second;
+    if (!values.empty() && std::ranges::find(values, value) == values.end())
+      throw InputError("participant option " + key + "=" + value.substr(0, 60) + ": must be " +
+                       joined(values, " or "));
+    if (key == "threads") parse_threads(value);
+    spec.options[key] = value;
     at = end + 1;
   }
-  if (spec.options.contains("threads")) parse_threads(spec.options["threads"]);
-  if (const std::string rope = option(spec, "rope", "own"); rope != "own" && rope != "libm")
-    throw InputError("participant option rope=" + rope.substr(0, 60) + ": must be own or libm");
   return spec;
 }
 
@@ -72,6 +131,7 @@ std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
                                               const std::filesystem::path& path,
                                               const ParticipantDefaults& defaults) {
   if (spec.kind == "oracle") return make_oracle_from(path, defaults, false);
+  if (spec.kind == "emulator") return make_emulator_from(spec, path, defaults, EmulatorBatchClass::by_tokens);
   return make_engine(
       std::move(model),
       {.isa = option(spec, "isa", defaults.isa),
@@ -84,12 +144,16 @@ std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
                                              const std::filesystem::path& path,
                                              const ParticipantDefaults& defaults) {
   if (spec.kind == "oracle") return make_oracle_from(path, defaults, true);
+  if (spec.kind == "emulator") return make_emulator_from(spec, path, defaults, EmulatorBatchClass::several);
   return nullptr;  // the engine has one way of computing: its self-noise is 0
 }
 
 std::string claim_of(const ParticipantSpec& candidate, const ParticipantSpec& reference) {
   const auto name = [](const ParticipantSpec& spec) {
-    return spec.kind == "engine" ? std::string("engine") : "our " + spec.kind;
+    if (spec.kind == "engine") return std::string("engine");
+    if (spec.kind != "emulator") return "our " + spec.kind;
+    return std::string("our emulator of bitnet.cpp") +
+           (option(spec, "generation", "2") == "2" ? "" : " (generation 3 as reported, never checked)");
   };
   if (candidate.kind == reference.kind)
     return name(candidate) +

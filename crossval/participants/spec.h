@@ -15,7 +15,7 @@ namespace crossval {
 /// "engine:isa=avx2,threads=2" taken apart and checked; unknown kinds, options and values are InputErrors
 /// that list what is known.
 struct ParticipantSpec {
-  std::string kind;                            // "engine", "oracle"
+  std::string kind;                            // "engine", "oracle", "emulator"
   std::map<std::string, std::string> options;  // as given
 };
 ParticipantSpec parse_participant(std::string_view text);

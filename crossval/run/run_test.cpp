@@ -67,7 +67,7 @@ class RunTest : public testing::Test {
 TEST_F(RunTest, EngineAgainstOraclePassesAndEverythingPlannedIsMade) {
   const RunResult result = run(options());
   EXPECT_EQ(result.verdict, Verdict::pass) << result.headline;
-  EXPECT_EQ(result.claim, "engine against our oracle; no bitnet.cpp was involved");
+  EXPECT_EQ(result.claim, "engine against our emulator of bitnet.cpp; no bitnet.cpp was involved");
   const auto all = records(folder_ / "report");
   const json run_record = all.front();
   const json summary = all.back();
@@ -157,6 +157,7 @@ TEST_F(RunTest, ACaseMayHaveItsOwnGates) {
         {"name":"bits","mode":"free","metric":"bits","taps":["result_output"],"threshold":0}]}]})";
   RunOptions o = options();
   o.prompts = folder_ / "s.json";
+  o.reference = "oracle";
   EXPECT_EQ(run(o).verdict, Verdict::fail);
   const auto cases = of_type(records(o.out), "case");
   EXPECT_EQ(cases[0]["verdict"], "PASS");
@@ -252,7 +253,7 @@ TEST_F(RunTest, BadInputIsRefusedBeforeAnythingIsRun) {
   refused([](RunOptions& o) { o.filter = "no-such-*"; });
   refused([](RunOptions& o) { o.candidate = "engine:isa=mmx"; });
   refused([](RunOptions& o) { o.candidate = "motor"; });
-  refused([](RunOptions& o) { o.reference = "emulator"; });
+  refused([](RunOptions& o) { o.reference = "trace:x"; });
   refused([](RunOptions& o) { o.taps = "l_oot-0"; });
   refused([](RunOptions& o) { o.gates = "no-such-gates.json"; });
   refused([](RunOptions& o) { o.max_tokens = 100000; });
