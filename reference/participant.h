@@ -2,6 +2,7 @@
 // A participant: anything that can load a model, take token ids and show logits and activations (design.md
 // 1).
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -21,11 +22,18 @@ namespace crossval {
 using bitnet::TapId;
 using bitnet::Token;
 
+using Sha256 = std::array<std::uint8_t, 32>;
+
 /// A tap with its own memory, as it travels from a participant to the comparison.
 struct Tensor {
   TapId id;
   std::vector<std::int64_t> offsets;  // rows + 1
   std::vector<float> values;
+  /// None, or one per row: the SHA-256 of its little-endian bytes, from a trace that keeps the values of few
+  /// rows. A row without values is then one that is known by its hash alone.
+  std::vector<Sha256> hashes = {};
+  /// Whether row i has values that can be compared.
+  bool known(std::int64_t i) const { return hashes.empty() || !row(i).empty(); }
   std::int64_t rows() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
   std::span<const float> row(std::int64_t i) const {
     const auto at = static_cast<std::size_t>(i);
@@ -56,12 +64,19 @@ class Participant {
   /// The bytes of one token; empty for control tokens.
   virtual std::string piece(Token token) = 0;
 
+  /// Names the case whose tokens come next; called before `tokenize` and `reset`. Only a recorded trace needs
+  /// it.
+  virtual void begin_case(std::string_view /*id*/) {}
   /// Forgets all tokens.
   virtual void reset() = 0;
   /// One evaluation: appends the tokens to the sequence and shows, in the order of production, every tap of
   /// `wanted` (one row per token), logits included.
   virtual void eval(std::span<const Token> tokens, const std::function<bool(TapId)>& wanted,
                     const TensorSink& sink) = 0;
+
+  /// Whether every row comes with its values. A trace of hashes has them of few rows: it can be compared, but
+  /// no operation can be fed with it.
+  virtual bool shows_values() const { return true; }
 
   /// Whether `evaluate` works, and the values of one operation on given inputs: rows one after another.
   virtual bool can_evaluate() const { return false; }
