@@ -1,32 +1,25 @@
 #include "reference/trace/trace_writer.h"
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "engine/error.h"
+#include "reference/trace/trace_reader.h"
 
 namespace crossval {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "safetensors holds little-endian values");
 
-std::string escape_id(const std::string& id) {
-  std::string out;
-  for (char c : id) {
-    if (c == '/')
-      out += "%2F";
-    else if (c == '%')
-      out += "%25";
-    else
-      out += c;
-  }
-  return out;
-}
-
 [[noreturn]] void fail(const std::filesystem::path& path) {
   throw bitnet::SystemError(path.string() + ": cannot be written: " + std::strerror(errno ? errno : EIO));
+}
+
+std::string quoted(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -45,51 +38,74 @@ TraceWriter::~TraceWriter() {
   std::filesystem::remove(path_.string() + ".tmp", ignored);
 }
 
-void TraceWriter::add(const std::string& case_id, std::int64_t step, TapId tap,
-                      const std::vector<std::int64_t>& offsets, std::span<const float> values) {
-  Entry entry{.name = escape_id(case_id) + "/" + std::to_string(step) + "/" + bitnet::to_string(tap),
-              .shape = {},
-              .begin = bytes_,
-              .end = bytes_ + values.size_bytes()};
-  const auto rows = static_cast<std::int64_t>(offsets.size()) - 1;
-  const std::int64_t width = rows > 0 ? offsets[1] - offsets[0] : 0;
-  bool even = true;
-  for (std::size_t i = 1; i < offsets.size(); ++i) even = even && offsets[i] - offsets[i - 1] == width;
-  if (even && tap.tap != bitnet::Tap::kq && tap.tap != bitnet::Tap::kq_soft_max)
-    entry.shape = {rows, width};
-  else
-    entry.shape = {static_cast<std::int64_t>(values.size())};
+TraceWriter::Entry& TraceWriter::entry(const std::string& case_id, std::int64_t step, TapId tap,
+                                       bool hashes) {
+  // Cases come one after another: looked for from the back, it is the first.
+  const auto found = std::find(case_ids_.rbegin(), case_ids_.rend(), case_id);
+  const auto index = static_cast<std::size_t>(case_ids_.rend() - found) - 1;
+  if (found != case_ids_.rend()) return entries_[{index, step, tap, hashes}];
+  case_ids_.push_back(case_id);
+  return entries_[{case_ids_.size() - 1, step, tap, hashes}];
+}
+
+void TraceWriter::spool(Entry& into, const void* bytes, std::size_t n) {
   errno = 0;
-  spool_.write(reinterpret_cast<const char*>(values.data()),
-               static_cast<std::streamsize>(values.size_bytes()));
+  spool_.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(n));
   if (!spool_) fail(spool_path_);
-  bytes_ = entry.end;
-  entries_.push_back(std::move(entry));
+  into.chunks.push_back({.at = bytes_, .bytes = n});
+  into.bytes += n;
+  bytes_ += n;
+}
+
+void TraceWriter::add(const std::string& case_id, std::int64_t step, TapId tap,
+                      std::span<const std::int64_t> offsets, std::span<const float> values) {
+  Entry& into = entry(case_id, step, tap, false);
+  if (offsets.size() > 1) into.width = offsets[1] - offsets[0];
+  into.rows += std::ssize(offsets) - 1;
+  spool(into, values.data(), values.size_bytes());
+}
+
+void TraceWriter::add_hashes(const std::string& case_id, std::int64_t step, TapId tap,
+                             std::span<const Sha256> hashes) {
+  Entry& into = entry(case_id, step, tap, true);
+  into.width = sizeof(Sha256);
+  into.rows += std::ssize(hashes);
+  spool(into, hashes.data(), hashes.size_bytes());
 }
 
 void TraceWriter::finish(const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header;
-  header["__metadata__"] = metadata;
-  for (const Entry& e : entries_)
-    header[e.name] = {{"dtype", "F32"}, {"shape", e.shape}, {"data_offsets", {e.begin, e.end}}};
-  std::string text = header.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // the values begin at a multiple of eight
+  std::string header = R"({"__metadata__":)" + nlohmann::json(metadata).dump(
+                                                   -1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::uint64_t at = 0;
+  for (const auto& [key, e] : entries_) {
+    const auto& [case_index, step, tap, hashes] = key;
+    const bool flat = !hashes && (tap.tap == bitnet::Tap::kq || tap.tap == bitnet::Tap::kq_soft_max);
+    const std::string shape = flat ? std::to_string(e.bytes / sizeof(float))
+                                   : std::to_string(e.rows) + "," + std::to_string(e.width);
+    header += "," + quoted(to_string(TraceName{case_ids_[case_index], step, tap, hashes})) +
+              R"(:{"dtype":")" + (hashes ? "U8" : "F32") + R"(","shape":[)" + shape +
+              R"(],"data_offsets":[)" + std::to_string(at) + "," + std::to_string(at + e.bytes) + "]}";
+    at += e.bytes;
+  }
+  header += "}";
+  header.resize((header.size() + 7) / 8 * 8, ' ');  // the values begin at a multiple of eight
 
   const std::filesystem::path temporary = path_.string() + ".tmp";
   errno = 0;
   std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-  const std::uint64_t length = text.size();
+  const std::uint64_t length = header.size();
   out.write(reinterpret_cast<const char*>(&length), sizeof length);
-  out.write(text.data(), static_cast<std::streamsize>(text.size()));
-  spool_.seekg(0);
-  std::vector<char> buffer(std::size_t{1} << 20);
-  for (std::uint64_t left = bytes_; left > 0 && out;) {
-    const auto n = std::min<std::uint64_t>(left, buffer.size());
-    spool_.read(buffer.data(), static_cast<std::streamsize>(n));
-    if (!spool_) fail(spool_path_);
-    out.write(buffer.data(), static_cast<std::streamsize>(n));
-    left -= n;
-  }
+  out.write(header.data(), static_cast<std::streamsize>(header.size()));
+  std::vector<char> buffer;
+  for (const auto& [key, e] : entries_)
+    for (const Chunk& chunk : e.chunks) {
+      buffer.resize(chunk.bytes);
+      spool_.seekg(static_cast<std::streamoff>(chunk.at));
+      spool_.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+      if (!spool_) fail(spool_path_);
+      out.write(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+      if (!out) fail(temporary);
+    }
   out.close();
   if (!out) fail(temporary);
   std::error_code error;

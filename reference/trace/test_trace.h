@@ -1,0 +1,131 @@
+#pragma once
+// A small trace, made by hand, to be damaged in tests: one layer, widths of 2, a vocabulary of 3, the cases
+// `a` (two steps) and `b/c` (one).
+
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/model/config.h"
+
+namespace crossval::testing {
+
+struct TestTensor {
+  std::string name;
+  std::string dtype;
+  std::vector<std::uint64_t> shape;
+  std::string bytes;
+};
+
+struct TestTrace {
+  std::map<std::string, std::string> metadata;
+  std::vector<TestTensor> tensors;
+
+  TestTensor& tensor(const std::string& name) {
+    for (TestTensor& t : tensors)
+      if (t.name == name) return t;
+    tensors.push_back({name, "F32", {}, {}});
+    return tensors.back();
+  }
+  void remove(const std::string& name) {
+    std::erase_if(tensors, [&](const TestTensor& t) { return t.name == name; });
+  }
+
+  std::string header() const {
+    std::string text = R"({"__metadata__":)" + nlohmann::json(metadata).dump();
+    std::size_t at = 0;
+    for (const TestTensor& t : tensors) {
+      text += "," + nlohmann::json(t.name).dump() + R"(:{"dtype":")" + t.dtype + R"(","shape":)" +
+              nlohmann::json(t.shape).dump() + R"(,"data_offsets":[)" + std::to_string(at) + "," +
+              std::to_string(at + t.bytes.size()) + "]}";
+      at += t.bytes.size();
+    }
+    return text + "}";
+  }
+  std::string data() const {
+    std::string bytes;
+    for (const TestTensor& t : tensors) bytes += t.bytes;
+    return bytes;
+  }
+  std::string bytes() const { return join(header(), data()); }
+
+  static std::string join(const std::string& header, const std::string& data) {
+    const std::uint64_t length = header.size();
+    std::string out(sizeof length, '\0');
+    std::memcpy(out.data(), &length, sizeof length);
+    return out + header + data;
+  }
+};
+
+inline bitnet::Config test_config() {
+  bitnet::Config c;
+  c.n_vocab = 3;
+  c.n_ctx = 16;
+  c.n_embd = 2;
+  c.n_ff = 4;
+  c.n_layer = 1;
+  c.n_head = 1;
+  c.n_head_kv = 1;
+  c.head_dim = 2;
+  c.n_rot = 2;
+  return c;
+}
+
+inline std::string floats(const std::vector<float>& values) {
+  std::string bytes(values.size() * sizeof(float), '\0');
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return bytes;
+}
+
+inline TestTrace test_trace(bool hashed = false) {
+  TestTrace t;
+  t.metadata = {{"schema", "crossval.trace/1"},
+                {"model_sha256", std::string(64, '1')},
+                {"suite_sha256", std::string(64, '2')},
+                {"participant", "engine"},
+                {"version", "1"},
+                {"build", "none"},
+                {"details", R"({"rope":"own"})"},
+                {"values", hashed ? "sha256" : "full"},
+                {"reference_batch", "1"},
+                {"n_vocab", "3"},
+                {"taps", R"(["result_output","kq-0","l_out-0"])"},
+                {"tokens", R"({"a":[[1,2],[0]],"b/c":[[2]]})"},
+                {"pieces", R"({"0":"YQ==","1":"Yg==","2":"/w=="})"},
+                {"rope", "own"},
+                {"rope_positions", "3"},
+                {"rope_cos", "AACAPwAAAD8AAAA/"},
+                {"rope_sin", "AAAAAAAAAD8AAAA/"}};
+  float next = 0;
+  std::string hash(32, 'a');
+  for (const auto& [step, rows, scores] : std::vector<std::tuple<std::string, std::uint64_t, std::uint64_t>>{
+           {"a/0/", 2, 3}, {"a/1/", 1, 3}, {"b%2Fc/0/", 1, 1}}) {
+    const auto add = [&](const std::string& tap, std::vector<std::uint64_t> shape) {
+      std::size_t n = 1;
+      for (const std::uint64_t d : shape) n *= d;
+      std::vector<float> values(n);
+      for (float& v : values) v = ++next;
+      t.tensors.push_back({step + tap, "F32", std::move(shape), floats(values)});
+    };
+    const auto add_hashes = [&](const std::string& tap) {
+      std::string bytes;
+      for (std::uint64_t i = 0; i < rows; ++i, ++hash[0]) bytes += hash;
+      t.tensors.push_back({step + tap + ".sha256", "U8", {rows, 32}, bytes});
+    };
+    if (hashed) {
+      for (const char* tap : {"kq-0", "l_out-0", "result_output"}) add_hashes(tap);
+      add("l_out-0", {1, 2});
+      add("result_output", {1, 3});
+    } else {
+      add("kq-0", {scores});
+      add("l_out-0", {rows, 2});
+      add("result_output", {rows, 3});
+    }
+  }
+  return t;
+}
+
+}  // namespace crossval::testing
