@@ -27,6 +27,8 @@ struct Loops {
   float (*dot_f32)(const float* x, const float* y, std::int64_t n);
   /// 6.4: one accumulator, fused; n is a multiple of the width.
   float (*dot_tiny)(const float* x, const float* y, std::int64_t n);
+  /// The same for four rows of x, one after another.
+  void (*dots_tiny)(const float* x, const float* y, std::int64_t n, float* out);
   /// The sums of 6.3 and of 6.4 for `channels` columns at once: out[d] = sum over c of p[c] *
   /// values[c*stride+d]. The row counts as `padded` long; what lies beyond `cells` is zero. scratch: 64 *
   /// channels.
@@ -39,7 +41,7 @@ struct Loops {
   /// 6.8, in place; n is a multiple of the width.
   void (*silu)(float* x, std::int64_t n);
   /// 3.3: the sum of code times q over n weights, a multiple of 128.
-  std::int32_t (*code_dot)(const std::byte* codes, const std::int16_t* q, std::int64_t n, Sums sums);
+  std::int32_t (*code_dot)(const std::byte* codes, const std::int8_t* q, std::int64_t n, Sums sums);
   /// binary16 to binary32.
   void (*widen)(const std::byte* half, std::int64_t n, float* out);
 };
@@ -52,9 +54,9 @@ const Loops& plain_loops_of(int width);
 /// 6.7, one value.
 float exponential(float x, int width);
 
-/// The int8 codes of a row (3.2), as int16, and their scale and sum.
+/// The codes of a row (3.2), their scale and their sum.
 struct Codes {
-  std::vector<std::int16_t> q;
+  std::vector<std::int8_t> q;
   float scale = 0;
   std::int32_t sum = 0;
 };

@@ -51,6 +51,19 @@ TEST(Half, EveryValueIsTheOneThatItsBitsSay) {
   }
 }
 
+TEST(Half, RowsOfWeightsAreWidenedAlikeOnEveryCpu) {
+  std::vector<std::uint16_t> halves;
+  for (std::uint32_t b = 0; b < 65536; ++b) halves.push_back(static_cast<std::uint16_t>(b));
+  for (const std::size_t n : {std::size_t{65536}, std::size_t{13}})  // 13: a tail after the vectors
+    for (const Loops* loops : {&loops_of(8), &plain_loops_of(8)}) {
+      std::vector<float> out(n);
+      const auto* first = reinterpret_cast<const std::byte*>(halves.data() + 65536 - n);
+      loops->widen(first, static_cast<std::int64_t>(n), out.data());
+      for (std::size_t k = 0; k < n; ++k)
+        ASSERT_EQ(bits(out[k]), bits(f16_to_f32(halves[65536 - n + k]))) << k;
+    }
+}
+
 TEST(Half, RoundsToTheNearestAndTiesToEven) {
   // Every halfway point between neighbours, and the floats beside it.
   for (std::uint32_t b = 0; b < 0x7c00; ++b) {
@@ -94,9 +107,9 @@ TEST(Quantizer, ZeroRowsAndTies) {
   EXPECT_EQ(epilogue(5, codes, 2.0f, Quantizer::reported), 0.0f);
   const std::vector<float> x{127.0f, 2.5f, -2.5f, 3.5f};
   quantize(x, Quantizer::product, codes);
-  EXPECT_EQ(codes.q, (std::vector<std::int16_t>{127, 2, -2, 4}));
+  EXPECT_EQ(codes.q, (std::vector<std::int8_t>{127, 2, -2, 4}));
   quantize(x, Quantizer::reported, codes);
-  EXPECT_EQ(codes.q, (std::vector<std::int16_t>{127, 3, -3, 4}));
+  EXPECT_EQ(codes.q, (std::vector<std::int8_t>{127, 3, -3, 4}));
 }
 
 TEST(Epilogue, DividesThenMultiplies) {
@@ -128,7 +141,7 @@ TEST(IntegerSums, WrapWhereTheReferencesLanesWrap) {
   for (const Example e :
        {Example{2048, 520192, 520192}, Example{2176, 552704, -495872}, Example{4096, 1040384, -8192}}) {
     const auto codes = packed(std::vector<int>(static_cast<std::size_t>(e.n), 2));
-    const std::vector<std::int16_t> q(static_cast<std::size_t>(e.n), 127);
+    const std::vector<std::int8_t> q(static_cast<std::size_t>(e.n), 127);
     for (const Loops* loops : {&loops_of(16), &plain_loops_of(16), &loops_of(8), &plain_loops_of(8)}) {
       EXPECT_EQ(loops->code_dot(codes.data(), q.data(), e.n, Sums::exact), e.exact) << e.n;
       EXPECT_EQ(loops->code_dot(codes.data(), q.data(), e.n, Sums::int16), e.wrapped) << e.n;
@@ -140,10 +153,10 @@ TEST(IntegerSums, AreThoseOfThePlainSumAndOfTheLanes) {
   Random random;
   for (const std::int64_t n : {128, 256, 2048, 2176, 4096, 4224, 8320}) {
     std::vector<int> codes;
-    std::vector<std::int16_t> q;
+    std::vector<std::int8_t> q;
     for (std::int64_t k = 0; k < n; ++k) {
       codes.push_back(static_cast<int>(random.draw() % 4));
-      q.push_back(static_cast<std::int16_t>(static_cast<int>(random.draw() % 200) - 72));
+      q.push_back(static_cast<std::int8_t>(static_cast<int>(random.draw() % 200) - 72));
     }
     std::int64_t exact = 0, lanes = 0;
     for (std::int64_t first = 0; first < n; first += 4096) {
@@ -213,6 +226,13 @@ TEST(FloatSums, FollowTheLanes) {
         EXPECT_EQ(bits(loops->dot_f16(hx.data(), hy.data(), n)), bits(vec_dot(hx, hy, lanes, true))) << n;
         EXPECT_EQ(bits(loops->dot_f32(x.data(), y.data(), n)), bits(vec_dot(x, y, lanes, false))) << n;
         EXPECT_EQ(bits(loops->dot_tiny(hx.data(), y.data(), n)), bits(tiny(hx, y, lanes))) << n;
+        const auto rows = random.halves(4 * n);
+        std::array<float, 4> four{};
+        loops->dots_tiny(rows.data(), y.data(), n, four.data());
+        for (std::int64_t r = 0; r < 4; ++r)
+          EXPECT_EQ(bits(four[static_cast<std::size_t>(r)]),
+                    bits(tiny({rows.begin() + r * n, rows.begin() + (r + 1) * n}, y, lanes)))
+              << n << " " << r;
       }
     }
 }

@@ -166,12 +166,21 @@ struct Emulator::Impl {
     std::vector<float> input = x.values;
     if (half && !tiny) input = rounded_f16(x.values.data(), std::ssize(x.values));
     Rows y(x.count(), m.rows);
-    std::vector<float> rows(static_cast<std::size_t>(pool.threads() * m.cols));
+    constexpr std::int64_t kBlock = 4;  // rows of weights decoded at a time
+    std::vector<float> rows(static_cast<std::size_t>(pool.threads() * kBlock * m.cols));
     pool.parallel_for(m.rows, 16, [&](std::int64_t begin, std::int64_t end, int worker) {
-      float* row = rows.data() + worker * m.cols;
-      for (std::int64_t r = begin; r < end; ++r) {
-        decode_row(m, r, row);
-        for (std::int64_t t = 0; t < x.count(); ++t) y[t][r] = dot(row, input.data() + t * m.cols, m.cols);
+      float* block = rows.data() + worker * kBlock * m.cols;
+      for (std::int64_t r = begin; r < end; r += kBlock) {
+        const std::int64_t n = std::min(kBlock, end - r);
+        for (std::int64_t i = 0; i < n; ++i) decode_row(m, r + i, block + i * m.cols);
+        for (std::int64_t t = 0; t < x.count(); ++t) {
+          const float* in = input.data() + t * m.cols;
+          if (tiny && n == kBlock) {
+            loops.dots_tiny(block, in, m.cols, y[t] + r);
+          } else {
+            for (std::int64_t i = 0; i < n; ++i) y[t][r + i] = dot(block + i * m.cols, in, m.cols);
+          }
+        }
       }
     });
     return y;

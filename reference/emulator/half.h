@@ -6,13 +6,14 @@
 
 namespace crossval::emulation {
 
-/// The value of the binary16 number with these bits.
+/// The value of the binary16 number with these bits; NaN becomes quiet.
 inline float f16_to_f32(std::uint16_t bits) {
   const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
   const std::uint32_t magnitude = bits & 0x7fffu;
   // The exponent's bias moves from 15 to 127; infinity and NaN keep an exponent of ones.
   const std::uint32_t special = magnitude >= 0x7c00u ? 0x38000000u : 0u;
-  const std::uint32_t normal = (magnitude << 13) + 0x38000000u + special;
+  const std::uint32_t quiet = magnitude > 0x7c00u ? 0x00400000u : 0u;
+  const std::uint32_t normal = ((magnitude << 13) + 0x38000000u + special) | quiet;
   // Subnormal numbers are multiples of 2^-24, exact in binary32.
   const std::uint32_t subnormal =
       std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f);
