@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include <bit>
 #include <fstream>
 #include <memory>
 #include <vector>
@@ -18,15 +19,17 @@ class Hash {
       throw bitnet::SystemError("SHA-256 is not available from the system's crypto library");
   }
   void add(const void* bytes, std::size_t n) { EVP_DigestUpdate(context_.get(), bytes, n); }
+  Sha256 digest() {
+    Sha256 bytes{};
+    EVP_DigestFinal_ex(context_.get(), bytes.data(), nullptr);
+    return bytes;
+  }
   std::string hex() {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int n = 0;
-    EVP_DigestFinal_ex(context_.get(), digest, &n);
     std::string text;
-    for (unsigned int i = 0; i < n; ++i) {
+    for (const std::uint8_t byte : digest()) {
       constexpr char kDigits[] = "0123456789abcdef";
-      text += kDigits[digest[i] >> 4];
-      text += kDigits[digest[i] & 15];
+      text += kDigits[byte >> 4];
+      text += kDigits[byte & 15];
     }
     return text;
   }
@@ -41,6 +44,13 @@ std::string sha256_hex(std::string_view bytes) {
   Hash hash;
   hash.add(bytes.data(), bytes.size());
   return hash.hex();
+}
+
+Sha256 sha256_of(std::span<const float> row) {
+  static_assert(std::endian::native == std::endian::little);
+  Hash hash;
+  hash.add(row.data(), row.size_bytes());
+  return hash.digest();
 }
 
 std::string sha256_file(const std::filesystem::path& path) {

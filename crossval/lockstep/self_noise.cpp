@@ -1,0 +1,28 @@
+#include "crossval/lockstep/self_noise.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "crossval/compare/metrics.h"
+#include "crossval/errors.h"
+
+namespace crossval {
+
+void note_noise(SelfNoise& noise, const Tensor& reference, const Tensor& again) {
+  if (reference.offsets != again.offsets)
+    throw Incomparable("tap " + bitnet::to_string(reference.id) + ": the reference shows " +
+                       std::to_string(reference.values.size()) + " values, in its other way of computing " +
+                       std::to_string(again.values.size()));
+  noise.measured = true;
+  Noise& tap = noise.taps[static_cast<std::size_t>(reference.id.tap)];
+  for (std::int64_t i = 0; i < reference.rows(); ++i) {
+    const RowMetrics m = compare_rows(again.row(i), reference.row(i));
+    // NaN is no noise: it would excuse everything.
+    if (std::isnan(m.cosine)) continue;
+    tap.cosine = std::max(tap.cosine, 1 - m.cosine);
+    tap.norm = std::max(tap.norm, std::abs(m.norm_ratio - 1));
+    if (reference.id.tap == bitnet::Tap::result_output) noise.logit = std::max(noise.logit, m.max_abs);
+  }
+}
+
+}  // namespace crossval

@@ -1,0 +1,12 @@
+#pragma once
+// How far a reference is from itself (design.md 1).
+
+#include "crossval/lockstep/lockstep.h"
+
+namespace crossval {
+
+/// Takes one tap of one evaluation, computed in the reference's two ways, into the figures. Throws
+/// Incomparable when their shapes differ.
+void note_noise(SelfNoise& noise, const Tensor& reference, const Tensor& again);
+
+}  // namespace crossval
