@@ -1,0 +1,157 @@
+#include "reference/llama_adapter/protocol.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "reference/llama_adapter/errors.h"
+
+namespace crossval::llama_adapter {
+namespace {
+
+using bitnet::TapId;
+using nlohmann::json;
+
+json failure(std::string what, const char* kind) {
+  return {{"ok", false}, {"error", std::move(what)}, {"kind", kind}};
+}
+
+std::vector<std::string> every_base_name() {
+  std::vector<std::string> names;
+  for (int tap = 0; tap < bitnet::kTapCount; ++tap)
+    names.emplace_back(bitnet::base_name(static_cast<bitnet::Tap>(tap)));
+  return names;
+}
+
+void only_sequence_0(const json& request) {
+  if (request.value("seq", 0) != 0) throw Incomparable("this participant holds sequence 0 alone");
+}
+
+}  // namespace
+
+void Protocol::serve() {
+  for (;;) {
+    std::optional<json> request;
+    try {
+      request = wire_->next();
+    } catch (const json::exception& error) {
+      wire_->line(failure(std::string("the request is no JSON: ") + error.what(), "failure"));
+      continue;
+    }
+    if (!request) return;
+    json reply;
+    try {
+      reply = answer(*request);
+      reply["ok"] = true;
+    } catch (const Stream&) {
+      throw;
+    } catch (const Input& error) {
+      reply = failure(error.what(), "input");
+    } catch (const Incomparable& error) {
+      reply = failure(error.what(), "incomparable");
+    } catch (const std::exception& error) {
+      reply = failure(error.what(), "failure");
+    }
+    if (request->is_object()) reply["id"] = request->value("id", json());
+    wire_->line(reply);
+    if (request->is_object() && request->value("request", json()) == "bye") return;
+  }
+}
+
+json Protocol::answer(const json& request) {
+  const auto name = request.at("request").get<std::string>();
+  if (name == "hello") return hello(request);
+  if (name == "load") return load(request);
+  if (name == "tokenize") return tokenize(request);
+  if (name == "detokenize") return detokenize(request);
+  if (name == "eval") return eval(request);
+  if (name == "reset") {
+    only_sequence_0(request);
+    session().reset();
+    return json::object();
+  }
+  if (name == "bye") return json::object();
+  throw std::runtime_error("unknown request " + name);
+}
+
+json Protocol::hello(const json& request) const {
+  if (request.value("protocol", 0) != 1) throw Incomparable("this program speaks protocol 1");
+  return {{"protocol", 1},         {"name", "llama-adapter"}, {"version", CROSSVAL_VERSION},
+          {"build", build_},       {"details", details_},     {"taps", every_base_name()},
+          {"options", {"several"}}};
+}
+
+json Protocol::load(const json& request) {
+  if (session_) throw std::runtime_error("load comes once");
+  SessionOptions options;
+  options.model = text_of(request, "model");
+  options.threads = std::max(1, request.value("threads", 1));
+  options.several = request.value("several", false);
+  session_ = std::make_unique<Session>(options);
+
+  std::vector<std::string> taps;
+  for (const TapId id : session_->plan().taps()) taps.push_back(bitnet::to_string(id));
+  json details = {{"architecture", session_->architecture()},
+                  {"model", session_->description()},
+                  {"tokens_at_once", std::to_string(session_->chunk())}};
+  if (!session_->plan().activation().empty()) details["ffn_act_node"] = session_->plan().activation();
+  return {{"n_vocab", session_->n_vocab()},
+          {"n_layer", session_->n_layer()},
+          {"n_embd", session_->n_embd()},
+          {"n_ctx", session_->n_ctx()},
+          {"taps", taps},
+          {"details", details}};
+}
+
+Session& Protocol::session() {
+  if (!session_) throw std::runtime_error("no model is loaded");
+  return *session_;
+}
+
+json Protocol::tokenize(const json& request) {
+  return {{"tokens", session().tokenize(text_of(request, "text"), request.value("add_special", true),
+                                        request.value("parse_special", false))}};
+}
+
+json Protocol::detokenize(const json& request) {
+  json pieces = json::array();
+  for (const auto token : request.at("tokens").get<std::vector<llama_token>>()) {
+    json piece = json::object();
+    put_text(piece, "piece", session().piece(token));
+    pieces.push_back(std::move(piece));
+  }
+  return {{"pieces", std::move(pieces)}};
+}
+
+json Protocol::eval(const json& request) {
+  only_sequence_0(request);
+  Session& at = session();
+  if (const auto pos = request.value("pos", at.position()); pos != at.position())
+    throw std::runtime_error("eval: pos is " + std::to_string(pos) + ", the sequence has " +
+                             std::to_string(at.position()) + " tokens");
+  std::set<TapId> wanted;
+  for (const auto& name : request.value("taps", std::vector<std::string>())) {
+    const auto id = bitnet::parse_tap(name);
+    if (!id) throw Incomparable("eval: no tap is named " + name);
+    wanted.insert(*id);
+  }
+  if (request.value("logits", false)) wanted.insert({bitnet::Tap::result_output, -1});
+
+  at.eval(request.at("tokens").get<std::vector<llama_token>>(), wanted, [&](TapId id, const Rows& rows) {
+    json head = {{"tensor", bitnet::to_string(id)}, {"rows", rows.widths.size()}};
+    bool even = true;
+    for (const auto width : rows.widths) even = even && width == rows.widths.front();
+    if (even)
+      head["width"] = rows.widths.front();
+    else
+      head["widths"] = rows.widths;
+    wire_->line(head);
+    wire_->values(rows.values);
+  });
+  json reply = json::object();
+  if (!at.plan().activation().empty()) reply["details"] = {{"ffn_act_node", at.plan().activation()}};
+  return reply;
+}
+
+}  // namespace crossval::llama_adapter
