@@ -30,6 +30,8 @@ enum class Field {
   kGate,
   kVerdict,
   kWhy,
+  kSide,
+  kBlame,
   kIntegers,
   kMargin,
   kKl
@@ -60,6 +62,8 @@ Field field_of(const std::string& key) {
                                       {"gate", Field::kGate},
                                       {"verdict", Field::kVerdict},
                                       {"why", Field::kWhy},
+                                      {"side", Field::kSide},
+                                      {"blame", Field::kBlame},
                                       {"margin", Field::kMargin},
                                       {"kl", Field::kKl},
                                       {"integers_differing", Field::kIntegers}};
@@ -123,6 +127,12 @@ class Handler : public json::json_sax_t {
         return true;
       case Field::kWhy:
         record.why = std::move(value);
+        return true;
+      case Field::kSide:
+        record.side = std::move(value);
+        return true;
+      case Field::kBlame:
+        record.blame = std::move(value);
         return true;
       case Field::kOther:
         return true;

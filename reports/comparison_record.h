@@ -32,6 +32,8 @@ struct Comparison {
   std::string gate;
   std::string verdict;
   std::string why;
+  std::string side;   ///< local, by a third party: whose tensors are held against its own; else empty
+  std::string blame;  ///< what the arbiter said of a failed local comparison; else empty
   std::optional<std::uint64_t> integers_differing;
   std::optional<double> margin;  ///< logits: the reference's top-2 margin
   std::optional<double> kl;      ///< logits

@@ -81,8 +81,10 @@ const char* to_string(Mode mode) {
 
 std::string failure_sentence(const Comparison& c) {
   std::string out = std::string(to_string(c.mode)) + " " + c.tap + ", step " + std::to_string(c.step);
+  if (!c.side.empty()) out += ", the " + c.side + "'s";
   if (c.rows > 0) out += ", row " + std::to_string(c.row) + " of " + std::to_string(c.rows);
   out += ": ";
+  if (!c.blame.empty()) out += c.blame + ", says the arbiter; ";
   if (!c.why.empty()) out += c.why + "; ";
   if (!c.gate.empty()) out += "gate " + c.gate + "; ";
   out += "cosine " + value_figure(c.cosine) + ", NMSE " + error_figure(c.nmse) + ", norm ratio " +

@@ -350,6 +350,7 @@ class Page {
     item("Step", std::to_string(c.step));
     item("Mode", to_string(c.mode));
     if (!c.why.empty()) item("Why", html(c.why));
+    if (!c.blame.empty()) item("The arbiter says", html(c.blame));
     if (!c.gate.empty()) item("Gate", "<code>" + html(c.gate, 80) + "</code>");
     item("Row", std::to_string(c.row) + " of " + std::to_string(c.rows));
     if (c.at_row >= 0) item("At", "[" + std::to_string(c.at_row) + ", " + std::to_string(c.at_column) + "]");

@@ -50,6 +50,8 @@ ordered_json to_json(const Comparison& c) {
   out["gate"] = c.gate;
   out["verdict"] = c.verdict;
   if (!c.why.empty()) out["why"] = c.why;
+  if (!c.side.empty()) out["side"] = c.side;
+  if (!c.blame.empty()) out["blame"] = c.blame;
   return out;
 }
 

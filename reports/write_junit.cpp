@@ -174,9 +174,10 @@ class Writer {
     if (tier.failed == 0 || !tier.first_failure) return out;
     out.outcome = Outcome::kFailure;
     out.type = tier.first_failure->gate.empty() ? "parity" : tier.first_failure->gate;
-    out.message = std::to_string(tier.failed) + " of " + std::to_string(tier.comparisons) +
-                  " comparisons failed, first " + tier.first_failure->tap + " at step " +
-                  std::to_string(tier.first_failure->step);
+    if (!tier.first_failure->blame.empty()) out.message = tier.first_failure->blame + ": ";
+    out.message += std::to_string(tier.failed) + " of " + std::to_string(tier.comparisons) +
+                   " comparisons failed, first " + tier.first_failure->tap + " at step " +
+                   std::to_string(tier.first_failure->step);
     out.details = failure_sentence(*tier.first_failure) + "\n" + reproduce_command(report_, c);
     return out;
   }
@@ -249,6 +250,7 @@ class Writer {
         {"verdict", to_string(report_.verdict)},
         {"exit", std::to_string(report_.exit_code)},
         {"headline", report_.headline},
+        {"quadrant", report_.summary ? text_of(*report_.summary, "quadrant") : std::string{}},
         {"finished", report_.finished ? "true" : "false"},
         {"cases.pass", std::to_string(report_.counts.pass)},
         {"cases.fail", std::to_string(report_.counts.fail)},

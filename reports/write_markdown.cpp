@@ -168,6 +168,9 @@ void write_markdown(const Report& report, AtomicFile& out) {
   line("candidate", code(side_name(report, "candidate")));
   line("reference", code(side_name(report, "reference")));
   line("model", code(model_name(report)));
+  if (const std::string quadrant = report.summary ? text_of(*report.summary, "quadrant") : "";
+      !quadrant.empty())
+    line("who is wrong", quadrant == "agree" ? "nobody: the sides agree" : flow(quadrant));
   line("exit code", std::to_string(report.exit_code));
 
   write_failures(report, out);

@@ -17,6 +17,7 @@ struct Flags {
   RunOptions run;
   std::string tokens_from = "reference";
   std::string shard = "0/1";
+  std::string values = "full";
 
   RunOptions checked() {
     if (tokens_from == "reference")
@@ -28,6 +29,10 @@ struct Flags {
     else
       throw bitnet::InputError("--tokens-from " + tokens_from + ": must be reference, candidate or suite");
     run.shard = parse_shard(shard);
+    if (values == "sha256")
+      run.trace_values = TraceValues::sha256;
+    else if (values != "full")
+      throw bitnet::InputError("--values " + values.substr(0, 60) + ": must be full or sha256");
     return run;
   }
 };
@@ -83,11 +88,19 @@ void add_run(CLI::App& app, Outcome& outcome, const std::string& command_line) {
       ->add_option("--reference-model", run_flags.reference_model,
                    "model of the reference (default: the same)")
       ->type_name("FILE");
+  command
+      ->add_option(
+          "--arbiter", run_flags.arbiter,
+          "who decides which side is wrong where a local gate fails: auto (the oracle, or who else is no "
+          "side), none, oracle, emulator, engine")
+      ->type_name("PARTICIPANT");
   command->add_option("--gates", run_flags.gates, "gates file (crossval.gates/1)")->type_name("FILE");
   command->add_option("--min-cosine", run_flags.min_cosine, "free-running limit of the default gates")
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--tokens-from", flags->tokens_from,
                       "whose ids drive both sides: reference, candidate, suite");
+  command->add_flag("--allow-other-model", run_flags.allow_other_model,
+                    "hold against a trace that was recorded with another model or suite");
   command->add_flag("--resume", run_flags.resume, "finish an interrupted run in --out");
   command->callback([flags, &outcome] {
     const RunResult result = run(flags->checked());
@@ -110,6 +123,9 @@ void add_record(CLI::App& app, Outcome& outcome, const std::string& command_line
   command->add_option("--reference", flags->run.reference, "participant to record")
       ->required()
       ->type_name("PARTICIPANT");
+  command->add_option("--values", flags->values,
+                      "what is kept of each row: full, or sha256 (and the values of each step's last row of "
+                      "l_out, result_norm and result_output)");
   command->add_option("--out", flags->run.out, "the trace, a safetensors file")
       ->required()
       ->type_name("FILE");

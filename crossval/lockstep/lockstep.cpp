@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "crossval/errors.h"
+#include "crossval/lockstep/hashed_rows.h"
+#include "crossval/lockstep/self_noise.h"
 
 namespace crossval {
 namespace {
@@ -18,11 +20,24 @@ double since(std::chrono::steady_clock::time_point start) {
 // Both sides must show the same rows of the same widths; nothing is ever cut to the shorter one.
 void check_shape(const Tensor& got, const Tensor& expected) {
   if (got.offsets == expected.offsets) return;
+  // A row known by its hash alone has no width; equal hashes are of equal widths.
+  bool same = got.rows() == expected.rows();
+  for (std::int64_t i = 0; same && i < got.rows(); ++i)
+    same = !got.known(i) || !expected.known(i) || got.row(i).size() == expected.row(i).size();
+  if (same) return;
   const auto shape = [](const Tensor& t) {
     return std::to_string(t.rows()) + " rows, " + std::to_string(t.values.size()) + " values";
   };
   throw Incomparable("tap " + bitnet::to_string(got.id) + ": the candidate shows " + shape(got) +
                      ", the reference " + shape(expected));
+}
+
+// Questions put to the arbiter within one case: the first failures tell, what follows is inherited.
+constexpr int kMaxQuestions = 16;
+
+// Nothing can be said of the values then.
+bool by_hash_alone(const Tensor& a, const Tensor& b) {
+  return !a.hashes.empty() && !b.hashes.empty();
 }
 
 bool any_nonzero(const Tensor& t) {
@@ -40,16 +55,32 @@ void SelfNoise::merge(const SelfNoise& other) {
   measured = measured || other.measured;
 }
 
+std::string_view to_string(Side side) {
+  return side == Side::candidate ? "candidate" : "reference";
+}
+
+std::string_view to_string(Blame blame) {
+  switch (blame) {
+    case Blame::candidate:
+      return "candidate wrong";
+    case Blame::reference:
+      return "reference wrong";
+    case Blame::unclear:
+      return "cannot tell";
+  }
+  return "cannot tell";
+}
+
 Lockstep::Lockstep(const Sides& sides, const LockstepPlan& plan)
-    : sides_(sides),
-      plan_(plan),
-      gates_(plan.gates),
-      candidate_evaluates_(sides.candidate.can_evaluate()),
-      local_((sides.candidate.can_evaluate() ? sides.reference_model : sides.candidate_model).config()) {
+    : sides_(sides), plan_(plan), gates_(plan.gates), arbiter_gates_(default_gates(0.999)) {
+  for (const LocalPlan& local : plan.local)
+    fed_.push_back(
+        {LocalInputs((local.fed == Side::candidate ? sides.candidate_model : sides.reference_model).config()),
+         {}});
   std::size_t at = 0;
   for (const TapId tap : plan.taps) {
-    index_[tap] = at;
-    at += plan.local ? 2 : 1;
+    index_[tap] = at++;
+    for (const LocalPlan& local : plan.local) at += local.taps.contains(tap);
     nonzero_[tap] = false;
   }
 }
@@ -59,19 +90,26 @@ void Lockstep::reset(const GateSet* gates) {
   sides_.candidate.reset();
   sides_.reference.reset();
   if (sides_.noise) sides_.noise->reset();
-  local_.reset();
-  noise_ = {};
+  for (Fed& fed : fed_) fed.inputs.reset();
+  asked_ = 0;
+  noise_ = plan_.recorded_noise.value_or(SelfNoise{});
 }
 
 std::int64_t Lockstep::comparisons_per_step() const {
-  return static_cast<std::int64_t>(plan_.taps.size()) * (plan_.local ? 2 : 1);
+  std::size_t n = plan_.taps.size();
+  for (const LocalPlan& local : plan_.local) n += local.taps.size();
+  return static_cast<std::int64_t>(n);
 }
 
 Lockstep::Step Lockstep::step(std::span<const Token> tokens, std::int64_t step) {
   step_ = step;
   Step out;
   for (const TapId tap : plan_.taps) {
-    if (plan_.local) out.comparisons.push_back({.tap = tap, .mode = Mode::local});
+    for (const LocalPlan& local : plan_.local)
+      if (local.taps.contains(tap))
+        out.comparisons.push_back({.tap = tap,
+                                   .mode = Mode::local,
+                                   .side = sides_.evaluator ? std::optional(local.fed) : std::nullopt});
     out.comparisons.push_back({.tap = tap, .mode = Mode::free});
   }
   const auto n = static_cast<std::size_t>(std::max<std::int64_t>(1, plan_.evaluation_tokens));
@@ -81,6 +119,10 @@ Lockstep::Step Lockstep::step(std::span<const Token> tokens, std::int64_t step) 
     if (c.rows != static_cast<std::int64_t>(tokens.size()))
       throw Incomparable("tap " + bitnet::to_string(c.tap) + ": " + std::to_string(c.rows) +
                          " rows compared of " + std::to_string(tokens.size()));
+  if (out.candidate_logits.empty() || out.reference_logits.empty())
+    throw Incomparable("step " + std::to_string(step) +
+                       ": the trace has the logits of its last row as SHA-256 only; was it recorded with other "
+                       "steps?");
   return out;
 }
 
@@ -88,47 +130,73 @@ void Lockstep::evaluate(std::span<const Token> tokens, std::int64_t first_row, S
   const TapId logits{Tap::result_output, -1};
   const auto compared = [this](TapId id) { return index_.contains(id); };
   const auto shown = [&](TapId id) { return compared(id) || id == logits; };
-  // The side that is fed the other's inputs needs only what is compared; the feeding side shows the inputs
-  // too.
-  const auto feeding = [&](TapId id) {
-    return shown(id) || (plan_.local && plan_.extra_inputs.contains(id));
+  // A side that is fed from shows the inputs too.
+  const auto wanted = [&](Side side) {
+    return [this, &shown, side](TapId id) {
+      return shown(id) || std::any_of(plan_.local.begin(), plan_.local.end(), [&](const LocalPlan& local) {
+               return local.fed == side && local.inputs.contains(id);
+             });
+    };
   };
-
-  Stream reference(sides_.reference, tokens,
-                   candidate_evaluates_ ? std::function<bool(TapId)>(feeding) : shown);
-  Stream candidate(sides_.candidate, tokens,
-                   candidate_evaluates_ ? std::function<bool(TapId)>(shown) : feeding);
+  Stream reference(sides_.reference, tokens, wanted(Side::reference));
+  Stream candidate(sides_.candidate, tokens, wanted(Side::candidate));
   std::optional<Stream> noise;
   if (sides_.noise) noise.emplace(*sides_.noise, tokens, shown);
 
-  // The feeding side leads; the others' tensors are taken as they are needed.
-  Stream& leader = candidate_evaluates_ ? reference : candidate;
-  Stream& follower = candidate_evaluates_ ? candidate : reference;
-  if (plan_.local) local_.begin(tokens);
+  // A side that is fed from leads; the other's tensors are taken as they are needed.
+  const Side leading = plan_.local.empty() ? Side::reference : plan_.local.front().fed;
+  Stream& leader = leading == Side::candidate ? candidate : reference;
+  Stream& follower = leading == Side::candidate ? reference : candidate;
+  for (Fed& fed : fed_) {
+    fed.inputs.begin(tokens);
+    fed.seen.clear();
+  }
+  const auto remember = [&](Side side, const Tensor& tensor) {
+    for (std::size_t k = 0; k < fed_.size(); ++k) {
+      if (plan_.local[k].fed != side) continue;
+      fed_[k].inputs.add(tensor);
+      fed_[k].seen.insert(tensor.id);
+    }
+  };
 
   std::size_t seen = 0;
-  while (auto fed = leader.next()) {
-    const TapId id = fed->id;
-    if (shown(id)) {
-      const Tensor other = follower.take(id);
-      const Tensor& got = candidate_evaluates_ ? other : *fed;
-      const Tensor& expected = candidate_evaluates_ ? *fed : other;
-      check_shape(got, expected);
-      if (id == logits) {
-        const auto last = got.row(got.rows() - 1), want = expected.row(expected.rows() - 1);
-        out.candidate_logits.assign(last.begin(), last.end());
-        out.reference_logits.assign(want.begin(), want.end());
-      }
-      if (compared(id)) {
-        ++seen;
-        std::size_t at = index_[id];
-        if (!nonzero_[id]) nonzero_[id] = any_nonzero(got) || any_nonzero(expected);
-        if (plan_.local) compare_local(*fed, first_row, out.comparisons[at++]);
-        compare(out.comparisons[at], got, expected, first_row, nullptr, nullptr);
-      }
-      if (noise) note_noise(expected, noise->take(id));
+  while (auto led = leader.next()) {
+    const TapId id = led->id;
+    if (!shown(id)) {
+      remember(leading, *led);
+      continue;
     }
-    if (plan_.local) local_.add(*fed);
+    const Tensor followed = follower.take(id);
+    const Tensor& got = leading == Side::candidate ? *led : followed;
+    const Tensor& expected = leading == Side::candidate ? followed : *led;
+    check_shape(got, expected);
+    check_hashes(got);
+    check_hashes(expected);
+    if (id == logits) {
+      const auto last = got.row(got.rows() - 1), want = expected.row(expected.rows() - 1);
+      out.candidate_logits.assign(last.begin(), last.end());
+      out.reference_logits.assign(want.begin(), want.end());
+    }
+    if (compared(id)) {
+      ++seen;
+      std::size_t at = index_[id];
+      if (!nonzero_[id]) nonzero_[id] = any_nonzero(got) || any_nonzero(expected) || by_hash_alone(got, expected);
+      for (std::size_t k = 0; k < plan_.local.size(); ++k) {
+        const LocalPlan& local = plan_.local[k];
+        if (!local.taps.contains(id)) continue;
+        if (local.fed != leading) {
+          // What the follower shows beyond the compared taps waits in its stream.
+          const bitnet::OperationInputs needed = bitnet::inputs_of(sides_.candidate_model.config(), id);
+          for (const auto& input : {needed.a, needed.b, needed.history})
+            if (input && !fed_[k].seen.contains(*input)) remember(local.fed, follower.take(*input));
+        }
+        compare_local(k, local.fed == leading ? *led : followed, first_row, out.comparisons[at++]);
+      }
+      compare(out.comparisons[at], got, expected, first_row, nullptr, nullptr);
+    }
+    if (noise) note_noise(noise_, expected, noise->take(id));
+    remember(leading, *led);
+    remember(leading == Side::candidate ? Side::reference : Side::candidate, followed);
   }
   if (seen != plan_.taps.size())
     throw Incomparable("only " + std::to_string(seen) + " of " + std::to_string(plan_.taps.size()) +
@@ -148,8 +216,13 @@ void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expect
                        const std::vector<std::vector<std::int64_t>>* got_integers,
                        const std::vector<std::vector<std::int64_t>>* expected_integers) {
   for (std::int64_t i = 0; i < got.rows(); ++i) {
+    const bool by_hash = !got.known(i) || !expected.known(i);
+    const bool same = by_hash && same_by_hash(got, expected, i);
     Measured m;
-    m.row = compare_rows(got.row(i), expected.row(i));
+    if (by_hash)
+      m = measured_by_hash(same);
+    else
+      m.row = compare_rows(got.row(i), expected.row(i));
     if (got_integers) {
       const auto& a = (*got_integers)[static_cast<std::size_t>(i)];
       const auto& b = (*expected_integers)[static_cast<std::size_t>(i)];
@@ -158,13 +231,14 @@ void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expect
       m.integers_differing = differing;
     }
     std::optional<LogitMetrics> logits;
-    if (into.tap.tap == Tap::result_output && into.mode == Mode::free) {
+    if (into.tap.tap == Tap::result_output && into.mode == Mode::free && !by_hash) {
       logits = compare_logits(got.row(i), expected.row(i));
       m.kl = logits->kl;
     }
     into.bits += m.row.bits;
-    into.count += static_cast<std::int64_t>(got.row(i).size());
-    const Judgement j = judge(*gates_, into.mode, into.tap, step_, m);
+    into.count += static_cast<std::int64_t>(std::max(got.row(i).size(), expected.row(i).size()));
+    Judgement j = judge(*gates_, into.mode, into.tap, step_, m);
+    if (by_hash) judge_by_hash(same, j);
     // A failing row stands before any passing one, then the one that used up most of what is allowed; between
     // rows that are equal in that, the one with more differing values.
     const auto weight = [](const Judgement& judgement, const Measured& measured) {
@@ -180,53 +254,91 @@ void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expect
   }
 }
 
-void Lockstep::compare_local(const Tensor& fed, std::int64_t first_row, Comparison& into) {
-  // `fed` belongs to the side whose inputs are used; the other side evaluates the operation on them. The
-  // candidate's figure is always `got`.
+std::vector<std::vector<std::int64_t>> Lockstep::integers(const Tensor& output,
+                                                          const bitnet::Operation& operation,
+                                                          const bitnet::Model& model) const {
+  const bitnet::Config& config = sides_.candidate_model.config();
+  const std::int64_t width = bitnet::tap_width(config, bitnet::inputs_of(config, output.id).a->tap, 0);
+  const float scale = projection_scale(model.weights(), output.id);
+  std::vector<std::vector<std::int64_t>> rows;
+  for (std::int64_t i = 0; i < output.rows(); ++i)
+    rows.push_back(
+        integer_products(output.row(i), {operation.a + i * width, static_cast<std::size_t>(width)}, scale));
+  return rows;
+}
+
+void Lockstep::compare_local(std::size_t which, const Tensor& fed, std::int64_t first_row, Comparison& into) {
+  // The operation is evaluated on the inputs of the side that `fed` belongs to. `got` is the candidate's
+  // figure, but with a third evaluator that of the side it is held against.
+  const Side side = plan_.local[which].fed;
+  const bool third_party = sides_.evaluator != nullptr;
+  const bool fed_is_got = third_party || side == Side::candidate;
+  const bitnet::Model& fed_model = side == Side::candidate ? sides_.candidate_model : sides_.reference_model;
+  const bitnet::Model& other_model =
+      side == Side::candidate || third_party ? sides_.reference_model : sides_.candidate_model;
+  Participant& evaluator = third_party               ? *sides_.evaluator
+                           : side == Side::candidate ? sides_.reference
+                                                     : sides_.candidate;
+
   const auto start = std::chrono::steady_clock::now();
-  const auto operation = local_.operation(fed.id);
+  const auto operation = fed_[which].inputs.operation(fed.id);
   if (!operation)
     throw Incomparable("tap " + bitnet::to_string(fed.id) +
                        ": its inputs were not shown, so its local error is unknown");
-  Participant& evaluator = candidate_evaluates_ ? sides_.candidate : sides_.reference;
-  Tensor evaluated{.id = fed.id, .offsets = fed.offsets, .values = evaluator.evaluate(*operation)};
-  seconds_.local += since(start);
+  const Tensor evaluated{.id = fed.id, .offsets = fed.offsets, .values = evaluator.evaluate(*operation)};
   if (evaluated.values.size() != fed.values.size()) check_shape(evaluated, fed);
-  const Tensor& got = candidate_evaluates_ ? evaluated : fed;
-  const Tensor& expected = candidate_evaluates_ ? fed : evaluated;
+  const Shown given{fed, fed_model, side};
+  const Shown made{evaluated, other_model,
+                   third_party ? std::nullopt
+                               : std::optional(side == Side::candidate ? Side::reference : Side::candidate)};
+  const Shown& got = fed_is_got ? given : made;
+  const Shown& expected = fed_is_got ? made : given;
 
-  const bitnet::Config& config = sides_.candidate_model.config();
-  if (!bitnet::inputs_of(config, fed.id).integer_product) {
-    compare(into, got, expected, first_row, nullptr, nullptr);
-    return;
+  if (bitnet::inputs_of(sides_.candidate_model.config(), fed.id).integer_product) {
+    const auto got_integers = integers(got.tensor, *operation, got.model);
+    const auto expected_integers = integers(expected.tensor, *operation, expected.model);
+    compare(into, got.tensor, expected.tensor, first_row, &got_integers, &expected_integers);
+  } else {
+    compare(into, got.tensor, expected.tensor, first_row, nullptr, nullptr);
   }
-  const float candidate_scale = projection_scale(sides_.candidate_model.weights(), fed.id);
-  const float reference_scale = projection_scale(sides_.reference_model.weights(), fed.id);
-  std::vector<std::vector<std::int64_t>> got_integers, expected_integers;
-  const auto rows = static_cast<std::size_t>(fed.rows());
-  const bitnet::OperationInputs needed = bitnet::inputs_of(config, fed.id);
-  const std::int64_t width = bitnet::tap_width(config, needed.a->tap, 0);
-  for (std::size_t i = 0; i < rows; ++i) {
-    const std::span<const float> input(operation->a + static_cast<std::int64_t>(i) * width,
-                                       static_cast<std::size_t>(width));
-    got_integers.push_back(integer_products(got.row(static_cast<std::int64_t>(i)), input, candidate_scale));
-    expected_integers.push_back(
-        integer_products(expected.row(static_cast<std::int64_t>(i)), input, reference_scale));
-  }
-  compare(into, got, expected, first_row, &got_integers, &expected_integers);
+  if (!into.judgement.pass && !into.opinion && into.row >= first_row)
+    into.opinion = ask(*operation, got, expected, into.row - first_row);
+  seconds_.local += since(start);
 }
 
-void Lockstep::note_noise(const Tensor& reference, const Tensor& again) {
-  check_shape(again, reference);
-  Noise& noise = noise_.taps[static_cast<std::size_t>(reference.id.tap)];
-  for (std::int64_t i = 0; i < reference.rows(); ++i) {
-    const RowMetrics m = compare_rows(again.row(i), reference.row(i));
-    // NaN is no noise: it would excuse everything.
-    if (std::isnan(m.cosine)) continue;
-    noise.cosine = std::max(noise.cosine, 1 - m.cosine);
-    noise.norm = std::max(noise.norm, std::abs(m.norm_ratio - 1));
-    if (reference.id.tap == Tap::result_output) noise_.logit = std::max(noise_.logit, m.max_abs);
-  }
+std::optional<Opinion> Lockstep::ask(const bitnet::Operation& operation, const Shown& got,
+                                     const Shown& expected, std::int64_t row) {
+  if (!sides_.arbiter || asked_ >= kMaxQuestions) return std::nullopt;
+  Participant* arbiter = sides_.arbiter();
+  if (!arbiter) return std::nullopt;
+  ++asked_;
+  const TapId tap = got.tensor.id;
+  const Tensor opinion{.id = tap, .offsets = got.tensor.offsets, .values = arbiter->evaluate(operation)};
+  if (opinion.values.size() != got.tensor.values.size()) check_shape(opinion, got.tensor);
+  const bool integer = bitnet::inputs_of(sides_.candidate_model.config(), tap).integer_product;
+  const auto at = static_cast<std::size_t>(row);
+  std::vector<std::vector<std::int64_t>> wanted;
+  if (integer) wanted = integers(opinion, operation, sides_.reference_model);
+
+  Opinion out;
+  const auto holds = [&](const Shown& shown) {
+    Measured m;
+    m.row = compare_rows(shown.tensor.row(row), opinion.row(row));
+    if (shown.side) (*shown.side == Side::candidate ? out.candidate : out.reference) = m.row;
+    if (integer) {
+      const auto made = integers(shown.tensor, operation, shown.model);
+      std::int64_t differing = 0;
+      for (std::size_t k = 0; k < made[at].size(); ++k) differing += made[at][k] != wanted[at][k];
+      m.integers_differing = differing;
+    }
+    return judge(arbiter_gates_, Mode::local, tap, step_, m).pass;
+  };
+  const bool got_holds = holds(got), expected_holds = holds(expected);
+  const auto& guilty = got_holds ? expected.side : got.side;
+  out.blame = got_holds == expected_holds || !guilty ? Blame::unclear
+              : *guilty == Side::candidate           ? Blame::candidate
+                                                     : Blame::reference;
+  return out;
 }
 
 std::vector<TapId> Lockstep::always_zero() const {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -17,10 +18,29 @@
 
 namespace crossval {
 
+enum class Side : std::uint8_t { candidate, reference };
+std::string_view to_string(Side side);
+
+/// Who is wrong where a local gate failed (design.md 8): the side that the arbiter, given the same inputs,
+/// does not bear out.
+enum class Blame : std::uint8_t { candidate, reference, unclear };
+/// "candidate wrong", "reference wrong", "cannot tell": the words of the records.
+std::string_view to_string(Blame blame);
+
+/// What the arbiter said about the worst row of a local comparison.
+struct Opinion {
+  Blame blame{};
+  std::optional<RowMetrics> candidate;  // its row against the arbiter's
+  std::optional<RowMetrics> reference;
+};
+
 /// One tap of one step, all rows of the step: the worst row stands for it.
 struct Comparison {
   TapId tap;
   Mode mode{};
+  /// Local, where neither side can evaluate operations: whose tensors are held to the third party's. That
+  /// side's figures are then `got`.
+  std::optional<Side> side;
   std::int64_t rows = 0;
   std::int64_t row = 0;    // the worst, counted within the step
   std::int64_t count = 0;  // values compared, all rows
@@ -28,6 +48,7 @@ struct Comparison {
   Measured worst;
   std::optional<LogitMetrics> logits;  // of the worst row of result_output, free mode
   Judgement judgement;
+  std::optional<Opinion> opinion;  // local, failed, and the arbiter was asked
 };
 
 /// How far the reference is from itself: per tap name the largest of any row.
@@ -38,14 +59,21 @@ struct SelfNoise {
   void merge(const SelfNoise& other);
 };
 
+/// Local comparisons: operations evaluated on one side's own inputs, and held against what that side made.
+struct LocalPlan {
+  Side fed{};              // whose inputs
+  std::set<TapId> taps;    // of LockstepPlan::taps
+  std::set<TapId> inputs;  // what the fed side shows for them
+};
+
 /// What is compared.
 struct LockstepPlan {
   std::vector<TapId> taps;  // shown by both, in canonical order; result_output is always shown, and compared
                             // unless left out here
-  std::set<TapId> extra_inputs;  // taps that only local evaluation reads
-  bool local = false;            // whether local comparisons are made (needs one side that can evaluate)
+  std::vector<LocalPlan> local;        // none; one, where the other side evaluates; both, where a third does
   std::int64_t evaluation_tokens = 1;  // tokens per evaluation that the reference is given
   const GateSet* gates = nullptr;
+  std::optional<SelfNoise> recorded_noise;  // of a trace as the reference: nothing is measured anew
 };
 
 class Lockstep {
@@ -56,6 +84,11 @@ class Lockstep {
     Participant* noise = nullptr;          // the reference once more, in its other way of computing
     const bitnet::Model& candidate_model;  // weight scales of either side, to recover integer products
     const bitnet::Model& reference_model;
+    /// Evaluates operations of the reference's model where neither side can; else null.
+    Participant* evaluator = nullptr;
+    /// The arbiter, over the reference's model, made when it is first asked; null or returning null: nobody
+    /// is.
+    std::function<Participant*()> arbiter;
   };
   Lockstep(const Sides& sides, const LockstepPlan& plan);
 
@@ -64,7 +97,7 @@ class Lockstep {
   void reset(const GateSet* gates = nullptr);
 
   struct Step {
-    std::vector<Comparison> comparisons;  // canonical order; per tap: local, then free
+    std::vector<Comparison> comparisons;  // canonical order; per tap: local ones, then free
     std::vector<float> candidate_logits;  // last row
     std::vector<float> reference_logits;  // last row
   };
@@ -80,26 +113,42 @@ class Lockstep {
     double candidate = 0;
     double reference = 0;
     double noise = 0;
-    double local = 0;
+    double local = 0;  // the arbiter's included
   };
   const Seconds& seconds() const { return seconds_; }
   /// Taps that were zero in every value on both sides in everything seen so far.
   std::vector<TapId> always_zero() const;
 
  private:
+  // One side's tensors while an evaluation runs.
+  struct Fed {
+    LocalInputs inputs;
+    std::set<TapId> seen;  // in this evaluation
+  };
+
   void evaluate(std::span<const Token> tokens, std::int64_t first_row, Step& out);
   void compare(Comparison& into, const Tensor& got, const Tensor& expected, std::int64_t first_row,
                const std::vector<std::vector<std::int64_t>>* got_integers,
                const std::vector<std::vector<std::int64_t>>* expected_integers);
-  void compare_local(const Tensor& fed, std::int64_t first_row, Comparison& into);
-  void note_noise(const Tensor& reference, const Tensor& again);
+  void compare_local(std::size_t which, const Tensor& fed, std::int64_t first_row, Comparison& into);
+  std::vector<std::vector<std::int64_t>> integers(const Tensor& output, const bitnet::Operation& operation,
+                                                  const bitnet::Model& model) const;
+  // What one party to a local comparison shows.
+  struct Shown {
+    const Tensor& tensor;
+    const bitnet::Model& model;
+    std::optional<Side> side;  // none: the third evaluator
+  };
+  std::optional<Opinion> ask(const bitnet::Operation& operation, const Shown& got, const Shown& expected,
+                             std::int64_t row);
 
   Sides sides_;
   const LockstepPlan& plan_;
   const GateSet* gates_;
-  bool candidate_evaluates_;
+  GateSet arbiter_gates_;  // the default ones: a stricter file may ask for what no third opinion can hold
+  int asked_ = 0;          // of the arbiter, in this case
   std::int64_t step_ = 0;
-  LocalInputs local_;
+  std::vector<Fed> fed_;  // as plan_.local
   SelfNoise noise_;
   Seconds seconds_;
   std::map<TapId, std::size_t> index_;  // tap -> its first comparison in Step::comparisons

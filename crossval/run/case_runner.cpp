@@ -39,6 +39,18 @@ json comparison_record(const std::string& id, std::int64_t step, const Compariso
             {"gate", c.judgement.gate ? c.judgement.gate->name : "none"},
             {"verdict", to_string(c.judgement.pass ? Verdict::pass : Verdict::fail)}};
   if (!c.judgement.pass) r["why"] = c.judgement.why;
+  if (c.side) r["side"] = to_string(*c.side);
+  if (c.opinion) {
+    const auto figures = [](const RowMetrics& row) {
+      return json{{"cosine", json_number(row.cosine)},
+                  {"nmse", json_number(row.nmse)},
+                  {"norm_ratio", json_number(row.norm_ratio)}};
+    };
+    r["blame"] = to_string(c.opinion->blame);
+    json& arbiter = r["arbiter"] = json::object();
+    if (c.opinion->candidate) arbiter["candidate"] = figures(*c.opinion->candidate);
+    if (c.opinion->reference) arbiter["reference"] = figures(*c.opinion->reference);
+  }
   if (c.worst.integers_differing) r["integers_differing"] = *c.worst.integers_differing;
   if (c.logits) {
     r["kl"] = json_number(c.logits->kl);
@@ -75,6 +87,8 @@ void CaseRunner::write_comparisons(const PlannedCase& planned, std::int64_t step
       ++outcome.tally.failed;
       if (outcome.tally.first_failure.is_null())
         outcome.tally.first_failure = {{"step", step}, {"tap", record["tap"]}, {"mode", record["mode"]}};
+      if (c.opinion && outcome.tally.guilty.is_null() && c.opinion->blame != Blame::unclear)
+        outcome.tally.guilty = {{"who", to_string(c.opinion->blame)}, {"step", step}, {"tap", record["tap"]}};
     }
     outcome.pending = outcome.pending || pending;
     write(std::move(record), pending);
@@ -212,7 +226,8 @@ CaseRunner::Outcome CaseRunner::run(const PlannedCase& planned, Participant& ref
         {"planned", outcome.tally.planned},
         {"skipped", outcome.tally.skipped},
         {"failed", outcome.tally.failed},
-        {"first_failure", outcome.tally.first_failure}};
+        {"first_failure", outcome.tally.first_failure},
+        {"guilty", outcome.tally.guilty}};
     if (lockstep_.noise().measured) record["self_noise"] = to_json(lockstep_.noise());
     put_text(record, "answer", answer);
     put_text(record, "prompt", planned.prompt);

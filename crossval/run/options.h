@@ -9,6 +9,8 @@
 namespace crossval {
 
 enum class TokensFrom { reference, candidate, suite };
+/// What a trace keeps of each row: its values, or their SHA-256.
+enum class TraceValues { full, sha256 };
 
 /// Everything the flags of `run` and `record` say.
 struct RunOptions {
@@ -18,7 +20,8 @@ struct RunOptions {
   std::filesystem::path out = "crossval-report";
   std::string candidate = "engine";
   std::string reference = "auto";
-  std::string gates;  // a file, or empty for the default gates
+  std::string arbiter = "auto";  // or none, or a participant that can evaluate operations
+  std::string gates;             // a file, or empty for the default gates
   double min_cosine = 0.999;
   std::string taps = "all";  // all, none, or names and globs separated by commas
   std::string filter = "*";
@@ -28,6 +31,8 @@ struct RunOptions {
   int threads = 0;  // 0: physical cores
   std::string isa;
   Shard shard;
+  bool allow_other_model = false;  // replay a trace of another model or suite
+  TraceValues trace_values = TraceValues::full;
   bool resume = false;
   bool quiet = false;
   std::string command_line;  // to reproduce the run

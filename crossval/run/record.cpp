@@ -1,75 +1,64 @@
 #include "crossval/run/record.h"
 
-#include <map>
+#include <algorithm>
 
+#include "crossval/errors.h"
+#include "crossval/lockstep/self_noise.h"
 #include "crossval/participants/spec.h"
 #include "crossval/records/sha256.h"
 #include "crossval/run/answer.h"
+#include "crossval/run/noise_json.h"
 #include "crossval/run/progress.h"
+#include "crossval/run/trace_rope.h"
 #include "engine/error.h"
 #include "engine/generate/sampling.h"
 #include "nlohmann/json.hpp"
+#include "reference/trace/trace_reader.h"
 #include "reference/trace/trace_writer.h"
+#include "reports/base64.h"
 
 namespace crossval {
 namespace {
 
 using nlohmann::json;
 
-// Rows of one tap, gathered over the evaluations of a step.
-struct Rows {
-  std::vector<std::int64_t> offsets{0};
-  std::vector<float> values;
-};
+constexpr TapId kLogits{bitnet::Tap::result_output, -1};
 
-}  // namespace
-
-void record(const RunOptions& options) {
-  const Suite suite = load_suite(options.prompts);
-  const std::vector<Case> cases = select_cases(suite, options.filter, options.shard);
-  const ParticipantSpec spec = parse_participant(options.reference);
-  const auto model = std::make_shared<const bitnet::Model>(bitnet::Model::load(options.model));
-  const auto participant =
-      make_participant(spec, model, options.model, {.isa = options.isa, .threads = options.threads});
-  check_tap_list(options.taps, bitnet::canonical_taps(model->config()));
-  std::vector<PlannedCase> planned;
-  for (Case c : cases) {
-    if (options.max_tokens >= 0) c.max_tokens = options.max_tokens;
-    planned.push_back(plan_case(c, *model, suite.path));
+// Drives one participant through cases and writes what it shows.
+class Recorder {
+ public:
+  Recorder(const RunOptions& options, const bitnet::Model& model, Participant& participant, Participant* twin)
+      : options_(options), model_(model), participant_(participant), twin_(twin), writer_(options.out) {
+    check_tap_list(options.taps, bitnet::canonical_taps(model.config()));
+    const std::vector<TapId> shown = participant.taps();
+    for (const TapId id : bitnet::canonical_taps(model.config()))
+      if ((id == kLogits || tap_selected(options.taps, id)) && std::ranges::find(shown, id) != shown.end())
+        taps_.push_back(id);
+    if (taps_.empty() || taps_.back() != kLogits)
+      throw Incomparable(participant.identity().name + " shows no logits; nothing can be recorded");
   }
 
-  TraceWriter writer(options.out);
-  const TapId logits{bitnet::Tap::result_output, -1};
-  const auto wanted = [&](TapId id) { return id == logits || tap_selected(options.taps, id); };
-  json fed_ids = json::object();
-  Progress progress(static_cast<std::int64_t>(planned.size()), options.quiet);
-  for (const PlannedCase& c : planned) {
-    progress.start_case(c.spec.id);
-    participant->reset();
+  void record(const PlannedCase& c) {
+    for (Participant* p : {&participant_, twin_}) {
+      if (!p) continue;
+      p->begin_case(c.spec.id);
+      p->reset();
+    }
+    check_tokenization(c, participant_, "participant");
     bitnet::Sampler sampler(c.spec.sampling);
-    Answer answer(c.spec, model->tokenizer());
+    Answer answer(c.spec, model_.tokenizer());
     std::vector<Token> fed = c.tokens, history = c.tokens;
-    json steps = json::array();
+    json& steps = tokens_[c.spec.id] = json::array();
     for (std::int64_t step = 0;; ++step) {
-      std::map<TapId, Rows> rows;
-      std::vector<float> last;
-      const auto n = static_cast<std::size_t>(options.reference_batch);
-      for (std::size_t at = 0; at < fed.size(); at += n) {
-        const std::span<const Token> part(fed.data() + at, std::min(n, fed.size() - at));
-        participant->eval(part, wanted, [&](Tensor&& t) {
-          Rows& r = rows[t.id];
-          for (std::size_t i = 1; i < t.offsets.size(); ++i)
-            r.offsets.push_back(r.offsets.back() + t.offsets[i] - t.offsets[i - 1]);
-          r.values.insert(r.values.end(), t.values.begin(), t.values.end());
-          if (t.id == logits) {
-            const auto row = t.row(t.rows() - 1);
-            last.assign(row.begin(), row.end());
-          }
-        });
-      }
-      for (const auto& [tap, r] : rows) writer.add(c.spec.id, step, tap, r.offsets, r.values);
+      const auto n = static_cast<std::size_t>(options_.reference_batch);
+      for (std::size_t at = 0; at < fed.size(); at += n)
+        evaluate(c.spec.id, step, std::span(fed).subspan(at, std::min(n, fed.size() - at)),
+                 at + n >= fed.size());
       steps.push_back(fed);
-      Token next = sampler.sample(last, history);
+      for (const Token token : fed)
+        if (const std::string id = std::to_string(token); !pieces_.contains(id))
+          pieces_[id] = reports::base64_encode(participant_.piece(token));
+      Token next = sampler.sample(logits_, history);
       if (!c.spec.continuation.empty()) {
         if (step >= static_cast<std::int64_t>(c.spec.continuation.size())) break;
         next = c.spec.continuation[static_cast<std::size_t>(step)];
@@ -81,19 +70,127 @@ void record(const RunOptions& options) {
       history.push_back(next);
       fed.assign(1, next);
     }
-    fed_ids[c.spec.id] = steps;
+    positions_ = std::max(positions_, std::ssize(history));
+  }
+
+  void finish(std::map<std::string, std::string> metadata, std::optional<bitnet::RopeMath> rope) {
+    json names = json::array();
+    for (const TapId id : taps_) names.push_back(bitnet::to_string(id));
+    metadata["taps"] = names.dump();
+    metadata["tokens"] = tokens_.dump();
+    metadata["pieces"] = pieces_.dump();
+    if (noise_.measured) metadata["self_noise"] = to_json(noise_).dump();
+    if (rope) {
+      const bitnet::RecordedRope table = rope_rows(model_, *rope, positions_);
+      metadata["rope"] = *rope == bitnet::RopeMath::libm ? "libm" : "own";
+      metadata["rope_positions"] = std::to_string(positions_);
+      const auto coded = [](const std::vector<float>& values) {
+        return reports::base64_encode(
+            {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+      };
+      metadata["rope_cos"] = coded(table.cos);
+      metadata["rope_sin"] = coded(table.sin);
+    }
+    writer_.finish(metadata);
+  }
+
+ private:
+  void evaluate(const std::string& id, std::int64_t step, std::span<const Token> tokens, bool last_of_step) {
+    const auto wanted = [this](TapId tap) { return std::ranges::find(taps_, tap) != taps_.end(); };
+    Stream shown(participant_, tokens, wanted);
+    std::optional<Stream> again;
+    if (twin_) again.emplace(*twin_, tokens, wanted);
+    std::size_t seen = 0;
+    while (const auto tensor = shown.next()) {
+      if (tensor->rows() != std::ssize(tokens))
+        throw Incomparable("tap " + bitnet::to_string(tensor->id) + ": " + std::to_string(tensor->rows()) +
+                           " rows shown of " + std::to_string(tokens.size()));
+      ++seen;
+      if (again) note_noise(noise_, *tensor, again->take(tensor->id));
+      keep(id, step, *tensor, last_of_step);
+      if (tensor->id == kLogits) {
+        const auto row = tensor->row(tensor->rows() - 1);
+        logits_.assign(row.begin(), row.end());
+      }
+    }
+    if (again) again->finish();
+    if (seen != taps_.size())
+      throw Incomparable("only " + std::to_string(seen) + " of " + std::to_string(taps_.size()) +
+                         " promised taps were shown");
+  }
+
+  void keep(const std::string& id, std::int64_t step, const Tensor& tensor, bool last_of_step) {
+    if (options_.trace_values == TraceValues::full) {
+      writer_.add(id, step, tensor.id, tensor.offsets, tensor.values);
+      return;
+    }
+    std::vector<Sha256> hashes;
+    for (std::int64_t i = 0; i < tensor.rows(); ++i) hashes.push_back(sha256_of(tensor.row(i)));
+    writer_.add_hashes(id, step, tensor.id, hashes);
+    if (!last_of_step || !keeps_last_row(tensor.id)) return;
+    const auto row = tensor.row(tensor.rows() - 1);
+    writer_.add(id, step, tensor.id, std::vector<std::int64_t>{0, std::ssize(row)}, row);
+  }
+
+  const RunOptions& options_;
+  const bitnet::Model& model_;
+  Participant& participant_;
+  Participant* twin_;
+  TraceWriter writer_;
+  std::vector<TapId> taps_;
+  std::vector<float> logits_;  // of the last row evaluated
+  json tokens_ = json::object();
+  json pieces_ = json::object();
+  SelfNoise noise_;
+  std::int64_t positions_ = 0;  // of the longest case
+};
+
+std::map<std::string, std::string> metadata_of(const RunOptions& options, const Suite& suite,
+                                               const Participant& participant) {
+  const Identity id = participant.identity();
+  json details = json::object();
+  // What may differ between two ways of computing the same values stays out: equal traces are equal files.
+  for (const auto& [key, value] : id.details)
+    if (key != "isa" && key != "threads") details[key] = value;
+  return {{"schema", "crossval.trace/1"},
+          {"model_sha256", sha256_file(options.model)},
+          {"suite_sha256", suite.sha256},
+          {"participant", id.name},
+          {"version", id.version},
+          {"build", id.build},
+          {"details", details.dump(-1, ' ', false, json::error_handler_t::replace)},
+          {"values", options.trace_values == TraceValues::full ? "full" : "sha256"},
+          {"reference_batch", std::to_string(options.reference_batch)},
+          {"n_vocab", std::to_string(participant.n_vocab())}};
+}
+
+}  // namespace
+
+void record(const RunOptions& options) {
+  const Suite suite = load_suite(options.prompts);
+  const std::vector<Case> cases = select_cases(suite, options.filter, options.shard);
+  const ParticipantSpec spec = parse_participant(options.reference);
+  if (spec.kind == "trace")
+    throw bitnet::InputError("--reference " + options.reference.substr(0, 60) +
+                             ": is a trace already; record a participant that computes");
+  const auto model = std::make_shared<const bitnet::Model>(bitnet::Model::load(options.model));
+  const ParticipantDefaults defaults{.isa = options.isa, .threads = options.threads};
+  const auto participant = make_participant(spec, model, options.model, defaults);
+  const auto twin = make_noise_twin(spec, model, options.model, defaults);
+  std::vector<PlannedCase> planned;
+  for (Case c : cases) {
+    if (options.max_tokens >= 0) c.max_tokens = options.max_tokens;
+    planned.push_back(plan_case(c, *model, suite.path));
+  }
+
+  Recorder recorder(options, *model, *participant, twin.get());
+  Progress progress(std::ssize(planned), options.quiet);
+  for (const PlannedCase& c : planned) {
+    progress.start_case(c.spec.id);
+    recorder.record(c);
     progress.finish_case(c.spec.id, "PASS");
   }
-  const Identity id = participant->identity();
-  // What may differ between two ways of computing the same values (ISA, threads) stays out: equal traces are
-  // equal files.
-  writer.finish({{"schema", "crossval.trace/1"},
-                 {"model_sha256", sha256_file(options.model)},
-                 {"suite_sha256", suite.sha256},
-                 {"participant", id.name},
-                 {"version", id.version},
-                 {"build", id.build},
-                 {"tokens", fed_ids.dump()}});
+  recorder.finish(metadata_of(options, suite, *participant), rope_math_of(spec));
 }
 
 }  // namespace crossval

@@ -83,10 +83,12 @@ json run_record(const RunOptions& options, const Session& s, const Suite& suite,
        {"taps", {"result_output"}},
        {"limit", "equal wherever the reference's top-2 margin exceeds twice the logits' self-noise"},
        {"source", "crossval's default gates"}});
-  json taps = json::array(), skipped = json::array();
+  json taps = json::array(), skipped = json::array(), skipped_local = json::array();
   for (const TapId tap : s.plan.taps) taps.push_back(bitnet::to_string(tap));
   for (const auto& [tap, reason] : s.skipped_taps)
     skipped.push_back({{"tap", bitnet::to_string(tap)}, {"reason", reason}});
+  for (const auto& [tap, reason] : s.skipped_local)
+    skipped_local.push_back({{"tap", bitnet::to_string(tap)}, {"reason", reason}});
   const char* const drivers[] = {"reference", "candidate", "suite"};
   json record = {{"type", "run"},
                  {"schema", "crossval.results/1"},
@@ -103,12 +105,16 @@ json run_record(const RunOptions& options, const Session& s, const Suite& suite,
                  {"tokens_from", drivers[static_cast<int>(options.tokens_from)]},
                  {"reference_batch", options.reference_batch},
                  {"filter", options.filter},
-                 {"local", s.plan.local},
+                 {"local", !s.plan.local.empty()},
                  {"shard", {{"index", options.shard.index}, {"count", options.shard.count}}},
                  {"host", host()},
                  {"taps", taps},
                  {"skipped_taps", skipped},
+                 {"skipped_local", skipped_local},
                  {"reproduce", options.command_line}};
+  if (s.arbiter_spec)
+    record["arbiter"] = {{"name", s.arbiter_spec->kind}, {"details", s.arbiter_spec->options}};
+  if (s.evaluator) record["evaluator"] = identity_record(*s.evaluator);
   if (!options.reference_model.empty())
     record["reference_model"] =
         model_record(options.reference_model, s.reference_model_sha256, *s.reference_model);
@@ -190,9 +196,12 @@ Verdict coverage(const Totals& totals, const GateSet& gates, const Session& s, c
   const auto compared_steps =
       totals.tally.planned / std::max<std::int64_t>(1, lockstep.comparisons_per_step());
   for (const Gate& gate : gates.gates) {
-    if (gate.mode == Mode::local && !s.plan.local) continue;
     std::int64_t covered = 0;
-    for (const TapId tap : s.plan.taps) covered += gate.covers(gate.mode, tap, gate.first_step);
+    if (gate.mode == Mode::local)
+      for (const LocalPlan& local : s.plan.local)
+        for (const TapId tap : local.taps) covered += gate.covers(gate.mode, tap, gate.first_step);
+    else
+      for (const TapId tap : s.plan.taps) covered += gate.covers(gate.mode, tap, gate.first_step);
     // A gate none of whose taps was asked for (--taps) is not missed; one that has taps must have been used.
     if (covered > 0 && covered * compared_steps < gate.min_compared)
       complain(Verdict::invalid, "coverage: gate " + gate.name + " must compare " +
@@ -261,7 +270,9 @@ RunResult run(const RunOptions& options) {
                      .reference = *s.reference,
                      .noise = s.noise.get(),
                      .candidate_model = *s.model,
-                     .reference_model = *s.reference_model},
+                     .reference_model = *s.reference_model,
+                     .evaluator = s.evaluator.get(),
+                     .arbiter = s.arbiter},
                     s.plan);
   Sinks sinks{results, pending};
   CaseRunner runner(lockstep, *s.candidate, *s.model, options.tokens_from, sinks);

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "crossval/run/merge.h"
 #include "crossval/run/record.h"
@@ -147,6 +148,32 @@ TEST_F(RunTest, DamagedWeightsFailAndTheFirstFailingTapIsNamed) {
   const json summary = records(o.out).back();
   EXPECT_EQ(summary["first_failure"]["tap"], "ffn_up-1");
   EXPECT_EQ(summary["exit"], 1);
+  EXPECT_EQ(summary["quadrant"], "candidate wrong");
+  EXPECT_EQ(summary["guilty"]["tap"], "ffn_up-1");
+  EXPECT_TRUE(result.headline.starts_with("FAIL: candidate wrong in ffn_up-1 at step 0 of case "))
+      << result.headline;
+}
+
+TEST_F(RunTest, WhoIsWrongIsSaidOnlyWhereSomebodyIs) {
+  RunOptions o = options();
+  run(o);
+  EXPECT_EQ(records(o.out).back()["quadrant"], "agree");
+  // SiLU where the model wants ReLU²: what users report of the third generation.
+  o.reference = "emulator:generation=reported-2026,rope=own";
+  const RunResult result = run(o);
+  EXPECT_EQ(result.verdict, Verdict::fail);
+  EXPECT_TRUE(result.headline.starts_with("FAIL: reference wrong in ")) << result.headline;
+  const json summary = records(o.out).back();
+  EXPECT_EQ(summary["quadrant"], "reference wrong");
+  std::set<std::string> blamed;
+  for (const json& c : of_type(records(o.out), "comparison"))
+    if (c.value("blame", "") == "reference wrong") blamed.insert(c["tap"]);
+  EXPECT_TRUE(blamed.contains("ffn_act-0"));
+  // An arbiter is no side's business where there is none.
+  o.arbiter = "none";
+  run(o);
+  EXPECT_EQ(records(o.out).back()["quadrant"], "cannot tell");
+  EXPECT_EQ(records(o.out).front()["arbiter"], nullptr);
 }
 
 TEST_F(RunTest, ACaseMayHaveItsOwnGates) {

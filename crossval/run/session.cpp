@@ -51,17 +51,74 @@ void plan_taps(const RunOptions& options, Session& s) {
       s.plan.taps.push_back(id);
   }
 
-  // Local comparisons need one side that evaluates, and the other side's inputs of everything compared.
-  const bool candidate_evaluates = s.candidate->can_evaluate();
-  const auto& feeding = candidate_evaluates ? reference : candidate;
-  s.plan.local = options.taps != "none" && (candidate_evaluates || s.reference->can_evaluate());
-  for (const TapId id : s.plan.taps) {
-    const bitnet::OperationInputs inputs = bitnet::inputs_of(s.model->config(), id);
-    for (const auto& input : {inputs.a, inputs.b, inputs.history}) {
-      if (!input) continue;
-      if (!shows(feeding, *input)) s.plan.local = false;
-      s.plan.extra_inputs.insert(*input);
+  if (options.taps == "none") return;
+  // Whose inputs operations are evaluated on: those of the side that cannot evaluate; where neither can, a
+  // third party evaluates each side's own.
+  if (s.candidate->can_evaluate())
+    s.plan.local.push_back({.fed = Side::reference, .taps = {}, .inputs = {}});
+  else if (s.reference->can_evaluate())
+    s.plan.local.push_back({.fed = Side::candidate, .taps = {}, .inputs = {}});
+  else
+    for (const Side side : {Side::candidate, Side::reference})
+      s.plan.local.push_back({.fed = side, .taps = {}, .inputs = {}});
+  for (LocalPlan& local : s.plan.local) {
+    const auto& fed = local.fed == Side::candidate ? candidate : reference;
+    for (const TapId id : s.plan.taps) {
+      const bitnet::OperationInputs inputs = bitnet::inputs_of(s.model->config(), id);
+      std::optional<TapId> hidden;
+      for (const auto& input : {inputs.a, inputs.b, inputs.history})
+        if (input && !shows(fed, *input)) hidden = input;
+      if (hidden) {
+        s.skipped_local.emplace_back(id, "the " + std::string(to_string(local.fed)) +
+                                             " does not show its input " + bitnet::to_string(*hidden));
+        continue;
+      }
+      local.taps.insert(id);
+      for (const auto& input : {inputs.a, inputs.b, inputs.history})
+        if (input) local.inputs.insert(*input);
     }
+  }
+  std::erase_if(s.plan.local, [](const LocalPlan& local) { return local.taps.empty(); });
+}
+
+// The oracle, unless it is a side itself.
+std::string default_arbiter(const Session& s) {
+  for (const char* kind : {"oracle", "emulator", "engine"})
+    if (s.candidate_spec.kind != kind && s.reference_spec.kind != kind)
+      return kind == std::string("emulator") ? "emulator:rope=own" : kind;
+  return "none";
+}
+
+void choose_arbiter(const RunOptions& options, Session& s, const ParticipantDefaults& defaults) {
+  const std::string name = options.arbiter == "auto" ? default_arbiter(s) : options.arbiter;
+  if (name == "none") return;
+  s.arbiter_spec = parse_participant(name);
+  if (s.arbiter_spec->kind != "oracle" && s.arbiter_spec->kind != "emulator" &&
+      s.arbiter_spec->kind != "engine")
+    throw bitnet::InputError("--arbiter " + name.substr(0, 60) +
+                             ": must evaluate single operations; there are oracle, emulator, engine, none");
+  const auto& path = options.reference_model.empty() ? options.model : options.reference_model;
+  s.arbiter = [made = std::shared_ptr<Participant>(), failed = false, spec = *s.arbiter_spec,
+               model = s.reference_model, path, defaults]() mutable -> Participant* {
+    if (!made && !failed) {
+      try {
+        made = make_participant(spec, model, path, defaults);
+      } catch (const bitnet::InputError&) {
+        failed = true;  // it does not run this model: it has no opinion
+      }
+    }
+    return made.get();
+  };
+}
+
+// Operations are evaluated by the emulator where neither side can, by the oracle where that cannot run the
+// model.
+std::unique_ptr<Participant> make_evaluator(const Session& s, const std::filesystem::path& path,
+                                            const ParticipantDefaults& defaults) {
+  try {
+    return make_participant(parse_participant("emulator:rope=own"), s.reference_model, path, defaults);
+  } catch (const bitnet::InputError&) {
+    return make_participant(parse_participant("oracle"), s.reference_model, path, defaults);
   }
 }
 
@@ -92,6 +149,9 @@ Session open_session(const RunOptions& options) {
                        " tokens, reference " + std::to_string(s.reference->n_vocab()));
   s.plan.evaluation_tokens = options.reference_batch;
   plan_taps(options, s);
+  if (!s.plan.local.empty() && !s.candidate->can_evaluate() && !s.reference->can_evaluate())
+    s.evaluator = make_evaluator(s, reference_path, defaults);
+  choose_arbiter(options, s, defaults);
   return s;
 }
 

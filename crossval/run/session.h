@@ -1,7 +1,9 @@
 #pragma once
 // Models and participants of a run, loaded and checked against each other.
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,9 +23,15 @@ struct Session {
   std::string reference_model_sha256;
   std::unique_ptr<Participant> candidate;
   std::unique_ptr<Participant> reference;
-  std::unique_ptr<Participant> noise;                       // or null
-  LockstepPlan plan;                                        // gates not yet set
-  std::vector<std::pair<TapId, std::string>> skipped_taps;  // with the reason
+  std::unique_ptr<Participant> noise;      // or null
+  std::unique_ptr<Participant> evaluator;  // where neither side can evaluate operations; else null
+  /// Who is asked about an operation whose gate failed; none: nobody.
+  std::optional<ParticipantSpec> arbiter_spec;
+  /// Made when it is first asked, over the reference's model; null where it cannot run that model.
+  std::function<Participant*()> arbiter;
+  LockstepPlan plan;                                         // gates not yet set
+  std::vector<std::pair<TapId, std::string>> skipped_taps;   // with the reason
+  std::vector<std::pair<TapId, std::string>> skipped_local;  // compared free-running only, with the reason
   std::vector<std::string> warnings;
 };
 

@@ -22,6 +22,17 @@ void Totals::add(const json& record) {
     tally.first_failure = record.at("first_failure");
     tally.first_failure["case"] = record.at("id");
   }
+  if (tally.guilty.is_null() && record.contains("guilty") && !record.at("guilty").is_null()) {
+    tally.guilty = record.at("guilty");
+    tally.guilty["case"] = record.at("id");
+  }
+}
+
+json quadrant_of(const Totals& totals) {
+  if (totals.verdict > Verdict::fail) return nullptr;
+  const Tally& t = totals.tally;
+  if (!t.guilty.is_null()) return t.guilty.at("who");
+  return t.failed == 0 && t.flips_unexplained == 0 ? "agree" : "cannot tell";
 }
 
 Verdict verdict_from(const std::string& text) {
@@ -35,9 +46,13 @@ std::string headline_of(const Totals& totals) {
   const auto passed = totals.cases.contains(Verdict::pass) ? totals.cases.at(Verdict::pass) : 0;
   std::int64_t all = 0;
   for (const auto& [verdict, n] : totals.cases) all += n;
-  std::string text = std::string(to_string(totals.verdict)) + ": " + std::to_string(passed) + " of " +
-                     std::to_string(all) + " cases pass; " + std::to_string(t.made) +
-                     " comparisons made of " + std::to_string(t.planned) + " planned";
+  std::string text = std::string(to_string(totals.verdict)) + ": ";
+  if (!t.guilty.is_null())
+    text += t.guilty.at("who").get<std::string>() + " in " + t.guilty.at("tap").get<std::string>() +
+            " at step " + std::to_string(t.guilty.at("step").get<std::int64_t>()) + " of case " +
+            t.guilty.at("case").get<std::string>() + "; ";
+  text += std::to_string(passed) + " of " + std::to_string(all) + " cases pass; " + std::to_string(t.made) +
+          " comparisons made of " + std::to_string(t.planned) + " planned";
   if (t.failed) text += ", " + std::to_string(t.failed) + " failed";
   if (t.skipped) text += ", " + std::to_string(t.skipped) + " skipped";
   if (totals.answers_wrong) text += "; " + std::to_string(totals.answers_wrong) + " answers not as expected";
@@ -85,7 +100,8 @@ json summary_record(const Totals& totals, const SelfNoise& noise) {
                  {"self_noise", json::object()},
                  {"logit_noise", noise.logit},
                  {"first_failure", t.first_failure},
-                 {"quadrant", nullptr}};
+                 {"guilty", t.guilty},
+                 {"quadrant", quadrant_of(totals)}};
   if (noise.measured) record["self_noise"] = to_json(noise)["taps"];
   return record;
 }

@@ -22,6 +22,7 @@ struct Tally {
   std::int64_t flips_explained = 0;
   std::int64_t flips_unexplained = 0;
   nlohmann::json first_failure;  // {"step", "tap", "mode"} or null
+  nlohmann::json guilty;  // the first operation that the arbiter blames: {"who", "step", "tap"} or null
 };
 
 struct Totals {
@@ -34,6 +35,9 @@ struct Totals {
   void add(const nlohmann::json& case_record);
 };
 
+/// design.md 8: "agree", "candidate wrong", "reference wrong" or "cannot tell"; null where the sides were not
+/// compared to an end.
+nlohmann::json quadrant_of(const Totals& totals);
 /// The word in a record; anything unknown is INVALID.
 Verdict verdict_from(const std::string& text);
 /// Verdict and counts in one line.
