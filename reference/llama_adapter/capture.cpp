@@ -84,6 +84,7 @@ void Capture::show(const ggml_tensor* node) {
            static_cast<std::size_t>(i2) * node->nb[2] + static_cast<std::size_t>(i3) * node->nb[3];
   };
 
+  const std::int64_t n_shown = decode_.to - decode_.from;
   Rows rows;
   values_.clear();
   if (is_attention(id.tap)) {
@@ -92,7 +93,7 @@ void Capture::show(const ggml_tensor* node) {
     if (node->ne[1] != decode_.rows || node->ne[3] != 1 ||
         node->ne[0] < decode_.first_position + decode_.rows)
       wrong_shape(id, node, decode_.rows);
-    for (std::int64_t row = decode_.hidden; row < decode_.rows; ++row) {
+    for (std::int64_t row = decode_.from; row < decode_.to; ++row) {
       const std::int64_t visible = decode_.first_position + row + 1;
       for (std::int64_t head = 0; head < node->ne[2]; ++head)
         for (std::int64_t cell = 0; cell < visible; ++cell)
@@ -103,14 +104,14 @@ void Capture::show(const ggml_tensor* node) {
   } else {
     const int dimension = row_dimension(id, node, decode_.rows);
     const std::int64_t width = ggml_nelements(node) / decode_.rows;
-    rows.widths.assign(static_cast<std::size_t>(decode_.rows - decode_.hidden), width);
+    rows.widths.assign(static_cast<std::size_t>(n_shown), width);
     if (node->type == GGML_TYPE_F32 && ggml_is_contiguous(node) &&
         reinterpret_cast<std::uintptr_t>(data) % alignof(float) == 0) {
-      rows.values = {reinterpret_cast<const float*>(data) + decode_.hidden * width,
-                     static_cast<std::size_t>((decode_.rows - decode_.hidden) * width)};
+      rows.values = {reinterpret_cast<const float*>(data) + decode_.from * width,
+                     static_cast<std::size_t>(n_shown * width)};
     } else {
-      values_.reserve(static_cast<std::size_t>((decode_.rows - decode_.hidden) * width));
-      for (std::int64_t row = decode_.hidden; row < decode_.rows; ++row) {
+      values_.reserve(static_cast<std::size_t>(n_shown * width));
+      for (std::int64_t row = decode_.from; row < decode_.to; ++row) {
         std::int64_t first[4] = {0, 0, 0, 0};
         std::int64_t last[4] = {node->ne[0], node->ne[1], node->ne[2], node->ne[3]};
         if (dimension < 4 && decode_.rows > 1) {

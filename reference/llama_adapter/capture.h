@@ -26,11 +26,12 @@ struct Rows {
 
 using RowSink = std::function<void(bitnet::TapId, const Rows&)>;
 
-/// What one llama_decode computes and what is wanted of it.
+/// What one llama_decode computes, and which of its rows are shown: [from, to).
 struct Decode {
   std::int64_t first_position = 0;
   std::int64_t rows = 0;
-  std::int64_t hidden = 0;  // leading rows that nobody asked for
+  std::int64_t from = 0;
+  std::int64_t to = 0;
 };
 
 class Capture {

@@ -5,15 +5,18 @@
 #include <utility>
 #include <vector>
 
-#include "reference/llama_adapter/errors.h"
+#include "engine/error.h"
+#include "reference/errors.h"
+#include "reference/process/messages.h"
 
 namespace crossval::llama_adapter {
 namespace {
 
 using bitnet::TapId;
-using nlohmann::json;
+using nlohmann::json;  // requests
+using Reply = nlohmann::ordered_json;
 
-json failure(std::string what, const char* kind) {
+Reply failure(std::string what, const char* kind) {
   return {{"ok", false}, {"error", std::move(what)}, {"kind", kind}};
 }
 
@@ -40,13 +43,13 @@ void Protocol::serve() {
       continue;
     }
     if (!request) return;
-    json reply;
+    Reply reply;
     try {
       reply = answer(*request);
       reply["ok"] = true;
-    } catch (const Stream&) {
+    } catch (const StreamError&) {
       throw;
-    } catch (const Input& error) {
+    } catch (const bitnet::InputError& error) {
       reply = failure(error.what(), "input");
     } catch (const Incomparable& error) {
       reply = failure(error.what(), "incomparable");
@@ -59,7 +62,7 @@ void Protocol::serve() {
   }
 }
 
-json Protocol::answer(const json& request) {
+Reply Protocol::answer(const json& request) {
   const auto name = request.at("request").get<std::string>();
   if (name == "hello") return hello(request);
   if (name == "load") return load(request);
@@ -69,32 +72,38 @@ json Protocol::answer(const json& request) {
   if (name == "reset") {
     only_sequence_0(request);
     session().reset();
-    return json::object();
+    return Reply::object();
   }
-  if (name == "bye") return json::object();
+  if (name == "bye") return Reply::object();
   throw std::runtime_error("unknown request " + name);
 }
 
-json Protocol::hello(const json& request) const {
-  if (request.value("protocol", 0) != 1) throw Incomparable("this program speaks protocol 1");
-  return {{"protocol", 1},         {"name", "llama-adapter"}, {"version", CROSSVAL_VERSION},
-          {"build", build_},       {"details", details_},     {"taps", every_base_name()},
-          {"options", {"several"}}};
+Reply Protocol::hello(const json& request) const {
+  if (request.value("protocol", 0) != kProtocol)
+    throw Incomparable("this program speaks protocol " + std::to_string(kProtocol));
+  return {{"protocol", kProtocol},
+          {"name", "llama-adapter"},
+          {"version", CROSSVAL_VERSION},
+          {"build", build_},
+          {"details", details_},
+          {"taps", every_base_name()},
+          {"options", {"several", "tokens_at_once"}}};
 }
 
-json Protocol::load(const json& request) {
+Reply Protocol::load(const json& request) {
   if (session_) throw std::runtime_error("load comes once");
   SessionOptions options;
-  options.model = text_of(request, "model");
+  options.model = message_text(request, "model");
   options.threads = std::max(1, request.value("threads", 1));
   options.several = request.value("several", false);
+  options.tokens_at_once = request.value("tokens_at_once", std::int64_t{0});
   session_ = std::make_unique<Session>(options);
 
   std::vector<std::string> taps;
   for (const TapId id : session_->plan().taps()) taps.push_back(bitnet::to_string(id));
-  json details = {{"architecture", session_->architecture()},
-                  {"model", session_->description()},
-                  {"tokens_at_once", std::to_string(session_->chunk())}};
+  Reply details = {{"architecture", session_->architecture()},
+                   {"model", session_->description()},
+                   {"tokens_at_once", std::to_string(session_->chunk())}};
   if (!session_->plan().activation().empty()) details["ffn_act_node"] = session_->plan().activation();
   return {{"n_vocab", session_->n_vocab()},
           {"n_layer", session_->n_layer()},
@@ -109,22 +118,22 @@ Session& Protocol::session() {
   return *session_;
 }
 
-json Protocol::tokenize(const json& request) {
-  return {{"tokens", session().tokenize(text_of(request, "text"), request.value("add_special", true),
+Reply Protocol::tokenize(const json& request) {
+  return {{"tokens", session().tokenize(message_text(request, "text"), request.value("add_special", true),
                                         request.value("parse_special", false))}};
 }
 
-json Protocol::detokenize(const json& request) {
-  json pieces = json::array();
+Reply Protocol::detokenize(const json& request) {
+  Reply pieces = Reply::array();
   for (const auto token : request.at("tokens").get<std::vector<llama_token>>()) {
-    json piece = json::object();
-    put_text(piece, "piece", session().piece(token));
+    Reply piece = Reply::object();
+    put_message_text(piece, "piece", session().piece(token));
     pieces.push_back(std::move(piece));
   }
   return {{"pieces", std::move(pieces)}};
 }
 
-json Protocol::eval(const json& request) {
+Reply Protocol::eval(const json& request) {
   only_sequence_0(request);
   Session& at = session();
   if (const auto pos = request.value("pos", at.position()); pos != at.position())
@@ -139,7 +148,7 @@ json Protocol::eval(const json& request) {
   if (request.value("logits", false)) wanted.insert({bitnet::Tap::result_output, -1});
 
   at.eval(request.at("tokens").get<std::vector<llama_token>>(), wanted, [&](TapId id, const Rows& rows) {
-    json head = {{"tensor", bitnet::to_string(id)}, {"rows", rows.widths.size()}};
+    Reply head = {{"tensor", bitnet::to_string(id)}, {"rows", rows.widths.size()}};
     bool even = true;
     for (const auto width : rows.widths) even = even && width == rows.widths.front();
     if (even)
@@ -149,7 +158,7 @@ json Protocol::eval(const json& request) {
     wire_->line(head);
     wire_->values(rows.values);
   });
-  json reply = json::object();
+  Reply reply = Reply::object();
   if (!at.plan().activation().empty()) reply["details"] = {{"ffn_act_node", at.plan().activation()}};
   return reply;
 }

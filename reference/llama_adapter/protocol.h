@@ -21,12 +21,12 @@ class Protocol {
   void serve();
 
  private:
-  nlohmann::json answer(const nlohmann::json& request);
-  nlohmann::json hello(const nlohmann::json& request) const;
-  nlohmann::json load(const nlohmann::json& request);
-  nlohmann::json tokenize(const nlohmann::json& request);
-  nlohmann::json detokenize(const nlohmann::json& request);
-  nlohmann::json eval(const nlohmann::json& request);
+  nlohmann::ordered_json answer(const nlohmann::json& request);
+  nlohmann::ordered_json hello(const nlohmann::json& request) const;
+  nlohmann::ordered_json load(const nlohmann::json& request);
+  nlohmann::ordered_json tokenize(const nlohmann::json& request);
+  nlohmann::ordered_json detokenize(const nlohmann::json& request);
+  nlohmann::ordered_json eval(const nlohmann::json& request);
   Session& session();
 
   Wire* wire_;

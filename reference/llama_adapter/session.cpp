@@ -6,8 +6,9 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/error.h"
+#include "reference/errors.h"
 #include "reference/llama_adapter/chunks.h"
-#include "reference/llama_adapter/errors.h"
 
 #if __has_include(<gguf.h>)
 #include <gguf.h>
@@ -100,7 +101,7 @@ Session::Session(const SessionOptions& options) : options_(options) {
   auto params = llama_model_default_params();
   llama_api::keep_on_cpu(params);
   model_.reset(llama_api::load_model(options.model.c_str(), params));
-  if (!model_) throw Input("the library does not load " + options.model);
+  if (!model_) throw bitnet::InputError("the library does not load " + options.model);
   n_ctx_train_ = std::max<std::int64_t>(llama_api::n_ctx_train(model_.get()), 1);
   survey();
 }
@@ -133,7 +134,7 @@ std::vector<llama_token> Session::tokenize(const std::string& text, bool add_spe
       return llama_api::tokenize(model_.get(), text, tokens.data(), static_cast<std::int32_t>(tokens.size()),
                                  add_special, parse_special);
     } catch (const std::exception& error) {
-      throw Input(std::string("tokenize: the library refuses the text: ") + error.what());
+      throw bitnet::InputError(std::string("tokenize: the library refuses the text: ") + error.what());
     }
   };
   std::int32_t count = ask();
@@ -148,7 +149,7 @@ std::vector<llama_token> Session::tokenize(const std::string& text, bool add_spe
 
 std::string Session::piece(llama_token token) const {
   if (token < 0 || token >= n_vocab())
-    throw Input("detokenize: no token has the id " + std::to_string(token));
+    throw bitnet::InputError("detokenize: no token has the id " + std::to_string(token));
   std::string text(64, '\0');
   std::int32_t size =
       llama_api::token_to_piece(model_.get(), token, text.data(), static_cast<std::int32_t>(text.size()));
@@ -200,8 +201,8 @@ void Session::survey() {
   listener_.survey = nullptr;
   if (status != 0) throw std::runtime_error("llama_decode fails with " + std::to_string(status));
   plan_ = TapPlan(survey.nodes());
-  chunk_ = std::min(chunk_limit(survey.widest_i2_s(), options_.threads, kMostTokens),
-                    std::max<std::int64_t>(n_ctx_train_, 3));
+  const std::int64_t most = options_.tokens_at_once > 0 ? options_.tokens_at_once : kMostTokens;
+  chunk_ = chunk_limit(survey.widest_i2_s(), options_.threads, std::min(most, n_ctx_train_));
 }
 
 void Session::reset() {
@@ -214,8 +215,8 @@ void Session::reset() {
 // The cache grows by being made anew: what was evaluated is evaluated again, cut as it was.
 void Session::make_room(std::int64_t n_tokens) {
   if (n_tokens > n_ctx_train_)
-    throw Input("the sequence has " + std::to_string(n_tokens) + " tokens, the model's context " +
-                std::to_string(n_ctx_train_));
+    throw bitnet::InputError("the sequence has " + std::to_string(n_tokens) +
+                             " tokens, the model's context " + std::to_string(n_ctx_train_));
   if (n_tokens <= n_ctx_) return;
   const std::int64_t n_ctx = std::min(n_ctx_train_, std::max({kFirstCells, n_tokens, 2 * n_ctx_}));
   context_.reset();
@@ -226,23 +227,30 @@ void Session::make_room(std::int64_t n_tokens) {
 }
 
 void Session::decode(Step step) {
-  if (step.first < cells_ && !llama_api::remove_cells(context_.get(), static_cast<llama_pos>(step.first)))
-    throw Incomparable("this library cannot take back the last token of a sequence, which `several` needs");
-  const std::span<const llama_token> tokens =
+  const auto take_back = [&](std::int64_t from) {
+    if (!llama_api::remove_cells(context_.get(), static_cast<llama_pos>(from)))
+      throw Incomparable("this library cannot take back the last token of a sequence, which `several` needs");
+  };
+  if (step.first < cells_) take_back(step.first);
+  const std::span<const llama_token> own =
       std::span(tokens_).subspan(static_cast<std::size_t>(step.first), static_cast<std::size_t>(step.count));
+  std::vector<llama_token> tokens(own.begin(), own.end());
+  if (step.company) tokens.push_back(tokens.back());
   const Batch batch(tokens, step.first);
   const int status = llama_decode(context_.get(), batch.get());
   if (status != 0)
     throw std::runtime_error("llama_decode fails with " + std::to_string(status) + " for " +
-                             std::to_string(step.count) + " tokens at position " +
+                             std::to_string(tokens.size()) + " tokens at position " +
                              std::to_string(step.first));
+  if (step.company) take_back(step.first + step.count);
   cells_ = step.first + step.count;
 }
 
 void Session::eval(std::span<const llama_token> tokens, const std::set<TapId>& wanted, const RowSink& sink) {
-  if (tokens.empty()) throw Input("eval: no tokens");
+  if (tokens.empty()) throw bitnet::InputError("eval: no tokens");
   for (const llama_token token : tokens)
-    if (token < 0 || token >= n_vocab()) throw Input("eval: no token has the id " + std::to_string(token));
+    if (token < 0 || token >= n_vocab())
+      throw bitnet::InputError("eval: no token has the id " + std::to_string(token));
   for (const TapId id : wanted)
     if (std::find(plan_.taps().begin(), plan_.taps().end(), id) == plan_.taps().end())
       throw Incomparable("eval: this library does not show " + bitnet::to_string(id));
@@ -252,8 +260,8 @@ void Session::eval(std::span<const llama_token> tokens, const std::set<TapId>& w
   make_room(start + count);
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   try {
-    if (options_.several && count == 1 && start > 0) {
-      show({start - 1, 2}, 1, wanted, sink);
+    if (options_.several && count == 1 && n_ctx_ > 1) {
+      show(start > 0 ? Step{start - 1, 2} : Step{0, 1, true}, start, wanted, sink);
       return;
     }
     Joined joined(sink);
@@ -261,13 +269,13 @@ void Session::eval(std::span<const llama_token> tokens, const std::set<TapId>& w
     std::int64_t first = start;
     for (std::size_t i = 0; i < lengths.size(); ++i) {
       const bool last = i + 1 == lengths.size();
-      show(
-          {first, lengths[i]}, 0, wanted, lengths.size() == 1 ? sink : [&](TapId id, const Rows& rows) {
-            if (last)
-              joined.show(id, rows);
-            else
-              joined.hold(id, rows);
-          });
+      const RowSink part = [&](TapId id, const Rows& rows) {
+        if (last)
+          joined.show(id, rows);
+        else
+          joined.hold(id, rows);
+      };
+      show({first, lengths[i]}, first, wanted, lengths.size() == 1 ? sink : part);
       first += lengths[i];
     }
   } catch (...) {
@@ -276,13 +284,15 @@ void Session::eval(std::span<const llama_token> tokens, const std::set<TapId>& w
   }
 }
 
-void Session::show(Step step, std::int64_t hidden, const std::set<TapId>& wanted, const RowSink& sink) {
+// Shows the rows from position `shown` on.
+void Session::show(Step step, std::int64_t shown, const std::set<TapId>& wanted, const RowSink& sink) {
   std::set<TapId> missing = wanted;
   const RowSink counted = [&](TapId id, const Rows& rows) {
     missing.erase(id);
     sink(id, rows);
   };
-  Capture capture(plan_, wanted, {step.first, step.count, hidden}, counted);
+  const Decode decoded{step.first, step.count + (step.company ? 1 : 0), shown - step.first, step.count};
+  Capture capture(plan_, wanted, decoded, counted);
   listener_.capture = &capture;
   try {
     decode(step);

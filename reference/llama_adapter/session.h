@@ -19,14 +19,18 @@ namespace crossval::llama_adapter {
 struct SessionOptions {
   std::string model;
   int threads = 1;
-  /// A single token, too, is evaluated with the kernels for several: together with the token before it, whose
-  /// row is not shown.
+  /// A single token, too, is evaluated with the kernels for several: together with the token before it, which
+  /// is taken back for that, or, at the start of a sequence, with one after it, which is taken back then. The
+  /// other's row is not shown.
   bool several = false;
+  /// Longer evaluations are cut; 0: as many as the library bears. 3 at least.
+  std::int64_t tokens_at_once = 0;
 };
 
 class Session {
  public:
-  /// Throws Input for a file that the library does not load, Incomparable for one that it cannot evaluate.
+  /// Throws InputError for a file that the library does not load, Incomparable for one that it cannot
+  /// evaluate.
   explicit Session(const SessionOptions& options);
   ~Session();
   Session(const Session&) = delete;
@@ -43,7 +47,7 @@ class Session {
   /// Tokens that are evaluated at once, at most.
   std::int64_t chunk() const { return chunk_; }
 
-  /// Throws Input where the library refuses the text.
+  /// Throws InputError where the library refuses the text.
   std::vector<llama_token> tokenize(const std::string& text, bool add_special, bool parse_special) const;
   std::string piece(llama_token token) const;
 
@@ -61,10 +65,12 @@ class Session {
     void operator()(llama_context* context) const { llama_free(context); }
   };
   using Context = std::unique_ptr<llama_context, ContextDeleter>;
-  /// A llama_decode that was made: tokens_[first, first + count).
+  /// A llama_decode that was made: tokens_[first, first + count), and if `company` once more the last of
+  /// them, taken back at once.
   struct Step {
     std::int64_t first = 0;
     std::int64_t count = 0;
+    bool company = false;
   };
   /// What the callback of a context talks to; it outlives the context.
   struct Listener {
@@ -77,7 +83,7 @@ class Session {
   void survey();
   void make_room(std::int64_t n_tokens);
   void decode(Step step);
-  void show(Step step, std::int64_t hidden, const std::set<bitnet::TapId>& wanted, const RowSink& sink);
+  void show(Step step, std::int64_t shown, const std::set<bitnet::TapId>& wanted, const RowSink& sink);
 
   SessionOptions options_;
   Listener listener_;

@@ -5,9 +5,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-
-#include "reference/llama_adapter/errors.h"
-#include "reference/process/base64.h"
+#include <string>
 
 namespace crossval::llama_adapter {
 namespace {
@@ -18,7 +16,7 @@ std::size_t read_some(int from, std::span<std::byte> into) {
   for (;;) {
     const ssize_t got = ::read(from, into.data(), into.size());
     if (got >= 0) return static_cast<std::size_t>(got);
-    if (errno != EINTR) throw Stream(std::string("reading a request: ") + std::strerror(errno));
+    if (errno != EINTR) throw StreamError(std::string("reading a request: ") + std::strerror(errno));
   }
 }
 
@@ -33,9 +31,10 @@ std::optional<nlohmann::json> Wire::next() {
   return nlohmann::json::parse(*text);
 }
 
-void Wire::line(const nlohmann::json& answer) {
+void Wire::line(const nlohmann::ordered_json& answer) {
   // Names and messages of a library may be anything.
-  const std::string text = answer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  const std::string text =
+      answer.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   write(text.data(), text.size());
 }
 
@@ -49,28 +48,10 @@ void Wire::write(const void* data, std::size_t size) {
     const ssize_t put = ::write(out_, at, size);
     if (put < 0) {
       if (errno == EINTR) continue;
-      throw Stream(std::string("writing an answer: ") + std::strerror(errno));
+      throw StreamError(std::string("writing an answer: ") + std::strerror(errno));
     }
     at += put;
     size -= static_cast<std::size_t>(put);
-  }
-}
-
-std::string text_of(const nlohmann::json& request, const std::string& key) {
-  if (const auto twin = request.find(key + "_b64"); twin != request.end()) {
-    if (auto bytes = base64_bytes(twin->get<std::string>())) return *bytes;
-    throw Input(key + "_b64 is no base64");
-  }
-  if (const auto plain = request.find(key); plain != request.end()) return plain->get<std::string>();
-  throw Input("the request lacks " + key);
-}
-
-void put_text(nlohmann::json& answer, const std::string& key, const std::string& text) {
-  try {
-    (void)nlohmann::json(text).dump();  // throws where the text is no UTF-8
-    answer[key] = text;
-  } catch (const nlohmann::json::exception&) {
-    answer[key + "_b64"] = base64_text(text);
   }
 }
 

@@ -5,22 +5,28 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
-#include <string>
+#include <stdexcept>
 
 #include "reference/process/framing.h"
 
 namespace crossval::llama_adapter {
+
+/// Nobody is at the other end any more; there is no one to answer.
+class StreamError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 class Wire {
  public:
   /// The descriptors stay the caller's.
   Wire(int in, int out);
 
-  /// The next request; nothing at the end of the stream. Throws Stream, FramingError or nlohmann's parse
+  /// The next request; nothing at the end of the stream. Throws StreamError, FramingError or nlohmann's parse
   /// error.
   std::optional<nlohmann::json> next();
-  /// Throws Stream when nobody reads any more.
-  void line(const nlohmann::json& answer);
+  /// Throws StreamError when nobody reads any more.
+  void line(const nlohmann::ordered_json& answer);
   void values(std::span<const float> values);
 
  private:
@@ -29,10 +35,5 @@ class Wire {
   int out_;
   Framing framing_;
 };
-
-/// `key` or its twin `key_b64`, which wins. Throws Input when both are missing or the twin is no base64.
-std::string text_of(const nlohmann::json& request, const std::string& key);
-/// Sets `key`, or the twin where the text is no UTF-8.
-void put_text(nlohmann::json& answer, const std::string& key, const std::string& text);
 
 }  // namespace crossval::llama_adapter
