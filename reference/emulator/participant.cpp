@@ -1,5 +1,6 @@
 #include "reference/emulator/participant.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -92,13 +93,16 @@ class EmulatorParticipant final : public Participant {
   bool can_evaluate() const override { return true; }
 
   std::vector<float> evaluate(const bitnet::Operation& operation) override {
-    return emulator_.evaluate(operation);
+    // One of its own, because operations are evaluated while a forward pass runs on another thread.
+    if (!evaluator_) evaluator_.emplace(file_, emulator_.options());
+    return evaluator_->evaluate(operation);
   }
 
  private:
   bitnet::gguf::File file_;
   bitnet::Tokenizer tokenizer_;
   Emulator emulator_;
+  std::optional<Emulator> evaluator_;
 };
 
 }  // namespace

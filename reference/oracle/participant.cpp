@@ -1,5 +1,6 @@
 #include "reference/oracle/participant.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -66,7 +67,9 @@ class OracleParticipant final : public Participant {
 
   std::vector<float> evaluate(const bitnet::Operation& operation) override {
     std::vector<float> values;
-    for (double value : oracle_.evaluate(operation)) values.push_back(static_cast<float>(value));
+    // One of its own, because operations are evaluated while a forward pass runs on another thread.
+    if (!evaluator_) evaluator_.emplace(file_, options_);
+    for (double value : evaluator_->evaluate(operation)) values.push_back(static_cast<float>(value));
     return values;
   }
 
@@ -74,6 +77,7 @@ class OracleParticipant final : public Participant {
   bitnet::gguf::File file_;
   bitnet::Tokenizer tokenizer_;
   Oracle oracle_;
+  std::optional<Oracle> evaluator_;
   OracleOptions options_;
 };
 

@@ -130,6 +130,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 struct Safetensors::Map {
+  explicit Map(const std::filesystem::path& path) : mapping(path) {}
   bitnet::gguf::Mapping mapping;
 };
 
@@ -148,7 +149,7 @@ Safetensors Safetensors::open(const std::filesystem::path& path) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored))
     file.fail("file", "is a directory; give the trace itself");
-  file.map_ = std::make_unique<Map>(bitnet::gguf::Mapping(path));
+  file.map_ = std::make_unique<Map>(path);
   file.read(file.map_->mapping.bytes());
   return file;
 }
