@@ -78,8 +78,8 @@ class Participant {
   /// no operation can be fed with it.
   virtual bool shows_values() const { return true; }
 
-  /// Whether `evaluate` works, and the values of one operation on given inputs: rows one after another. Called
-  /// on another thread while `eval` runs.
+  /// Whether `evaluate` works, and the values of one operation on given inputs: rows one after another.
+  /// Called on another thread while `eval` runs.
   virtual bool can_evaluate() const { return false; }
   virtual std::vector<float> evaluate(const bitnet::Operation& operation) = 0;
 };
