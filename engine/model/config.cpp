@@ -68,8 +68,10 @@ Architecture parse_architecture(const gguf::File& file, std::string_view name) {
   if (name == "bitnet") return Architecture::bitnet;
   if (name == "bitnet-25") return Architecture::bitnet_25;
   if (name == "bitnet-b1.58") return Architecture::bitnet_b158;
-  file.fail("general.architecture",
-            "`" + std::string(name) + "` is not supported; supported are bitnet, bitnet-25, bitnet-b1.58");
+  if (name == "llama") return Architecture::llama;
+  file.fail(
+      "general.architecture",
+      "`" + std::string(name) + "` is not supported; supported are bitnet, bitnet-25, bitnet-b1.58, llama");
 }
 
 // The size that the weights really have decides; the key, if present, must agree.
@@ -150,7 +152,11 @@ Config read_config(const gguf::File& file) {
   if (!(c.rms_eps >= 0) || !std::isfinite(c.rms_eps))
     file.fail(keys.full("attention.layer_norm_rms_epsilon"), "must be finite and not negative");
   c.n_vocab = vocabulary_size(file, keys);
-  c.activation = c.architecture == Architecture::bitnet ? Activation::silu : Activation::relu_squared;
+  const bool llama = c.architecture == Architecture::llama;
+  c.activation =
+      llama || c.architecture == Architecture::bitnet ? Activation::silu : Activation::relu_squared;
+  c.sub_norms = !llama;
+  c.rope_pairing = llama ? RopePairing::adjacent : RopePairing::neox;
   read_rope(file, keys, c);
   return c;
 }

@@ -13,7 +13,7 @@ namespace gguf {
 class File;
 }
 
-enum class Architecture : std::uint8_t { bitnet, bitnet_25, bitnet_b158 };
+enum class Architecture : std::uint8_t { bitnet, bitnet_25, bitnet_b158, llama };
 enum class Activation : std::uint8_t { silu, relu_squared };
 
 struct Config {

@@ -129,7 +129,7 @@ Weights load_weights(const gguf::File& file, const Config& c) {
   }
   w.tied = !load.has("output.weight");
   w.output = w.tied ? w.token_embd : load.matrix("output.weight", c.n_embd, c.n_vocab);
-  if (!w.tied)
+  if (!w.tied && c.architecture != Architecture::llama)
     w.warnings.push_back(file.name() + ": output.weight is used as the head; bitnet.cpp " +
                          (c.architecture == Architecture::bitnet ? "refuses such a file"
                                                                  : "ignores it and uses token_embd.weight"));

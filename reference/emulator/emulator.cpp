@@ -349,7 +349,7 @@ struct Emulator::Impl {
     if (wanted({Tap::result_norm, -1}) || wanted({Tap::result_output, -1})) {
       x = tap({Tap::result_norm, -1}, rms_norm(x, w.output_norm));
       if (wanted({Tap::result_output, -1}))
-        tap({Tap::result_output, -1}, multiply_matrix(w.token_embd, x, several));
+        tap({Tap::result_output, -1}, multiply_matrix(w.head, x, several));
     }
     n_past += std::ssize(tokens);
   }
@@ -398,7 +398,7 @@ struct Emulator::Impl {
       case Tap::ffn_down: return project(layer.down, a, several);
       case Tap::l_out: return add(std::move(a), b);
       case Tap::result_norm: return rms_norm(a, w.output_norm);
-      case Tap::result_output: return multiply_matrix(w.token_embd, a, several);
+      case Tap::result_output: return multiply_matrix(w.head, a, several);
     }
     // clang-format on
     return {};

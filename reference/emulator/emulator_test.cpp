@@ -17,6 +17,7 @@
 #include "engine/gguf/temporary_directory.h"
 #include "engine/model/context.h"
 #include "reference/emulator/participant.h"
+#include "reference/oracle/test_model.h"
 
 namespace crossval {
 namespace {
@@ -164,6 +165,29 @@ INSTANTIATE_TEST_SUITE_P(
                       RandomModel{"bitnet_64_f32", "bitnet", 256, 640, 4, 4, 64, TensorType::f32}),
     [](const auto& of) { return std::string(of.param.name); });
 
+testing::TestShape small(const char* architecture) {
+  testing::TestShape shape;
+  shape.architecture = architecture;
+  shape.n_embd = 256;
+  shape.head_dim = shape.n_rot = 64;
+  shape.n_ctx = 128;
+  shape.weight_scale = 0.05f;  // attention that is not all on one cell
+  return shape;
+}
+
+TEST(EngineIsEmulator, ArchitectureLlama) {
+  for (const bool untied : {false, true})
+    for (const TensorType embedding : {TensorType::f16, TensorType::f32}) {
+      const bitnet::testing::TemporaryDirectory folder;
+      testing::TestShape shape = small("llama");
+      shape.untied = untied;
+      shape.rope_freqs = !untied;
+      shape.embedding = embedding;
+      testing::TestModel(shape).write(folder / "model.gguf");
+      expect_engine_is_emulator(folder / "model.gguf", {1, 5, 70});
+    }
+}
+
 class EmulatorOf : public ::testing::Test {
  protected:
   bitnet::testing::TemporaryDirectory folder;
@@ -270,6 +294,64 @@ TEST_F(EmulatorOf, RefusesWhatTheReferenceRefuses) {
   shape.untied = true;
   const auto file = bitnet::gguf::File::open(write(shape));
   EXPECT_THROW(Emulator(file, own_rope()), bitnet::InputError);
+}
+
+TEST_F(EmulatorOf, RefusesHeadsThatTheReferencesSubNormDoesNotFit) {
+  testing::TestShape shape = small("bitnet-b1.58");
+  shape.head_dim = shape.n_rot = 32;  // 4 heads of 32 beside an embedding of 256
+  testing::TestModel(shape).write(folder / "model.gguf");
+  const auto file = bitnet::gguf::File::open(folder / "model.gguf");
+  EXPECT_THROW(Emulator(file, own_rope()), bitnet::InputError);
+}
+
+// Logits for tokens 3, 4 and 5 of a model whose tensor `name` holds `value` everywhere.
+std::vector<float> logits_with(testing::TestShape shape, const std::string& name, float value) {
+  const bitnet::testing::TemporaryDirectory folder;
+  testing::TestModel model(shape);
+  std::ranges::fill(model.at(name).values, value);
+  model.write(folder / "model.gguf");
+  const auto file = bitnet::gguf::File::open(folder / "model.gguf");
+  Emulator emulator(file, own_rope());
+  return evaluate(emulator, std::vector<std::int32_t>{3, 4, 5}).back().values;
+}
+
+TEST_F(EmulatorOf, UsesTheBiasesAndScalesThatTheReferenceUses) {
+  const auto matters = [](const testing::TestShape& shape, const std::string& name) {
+    return logits_with(shape, name, 0.25f) != logits_with(shape, name, 2.0f);
+  };
+  testing::TestShape b158 = small("bitnet-b1.58"), llama = small("llama"), bitnet = small("bitnet");
+  b158.biases = llama.biases = bitnet.factors = true;
+  b158.untied = llama.untied = true;
+  for (const std::string projection : {"attn_q", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}) {
+    const std::string name = "blk.1." + projection;
+    EXPECT_EQ(matters(b158, name + ".bias"), projection.starts_with("attn")) << name;
+    EXPECT_TRUE(matters(llama, name + ".bias")) << name;
+    // The sub-norm behind the others takes a factor out again, all but the floor of its epsilon.
+    if (projection == "attn_q" || projection == "ffn_down") {
+      EXPECT_TRUE(matters(bitnet, name + ".scale")) << name;
+    }
+  }
+  EXPECT_FALSE(matters(b158, "output.weight"));
+  EXPECT_TRUE(matters(llama, "output.weight"));
+}
+
+TEST_F(EmulatorOf, ABlockQuantizedHeadTakesItsOwnSums) {
+  testing::TestShape shape = small("llama");
+  shape.embedding = TensorType::q6_k;
+  testing::TestModel(shape).write(folder / "model.gguf");
+  const auto file = bitnet::gguf::File::open(folder / "model.gguf");
+  Emulator emulator(file, own_rope());
+  const auto shown = evaluate(emulator, std::vector<std::int32_t>{3, 4, 5});
+  const Shown& norm = shown[shown.size() - 2];
+  const Shown& logits = shown.back();
+  const auto& head = *file.find_tensor("token_embd.weight");
+  for (std::int64_t t = 0; t < 3; ++t)
+    for (std::int64_t v = 0; v < 260; v += 51) {
+      emulation::BlockCodes codes;
+      emulation::quantize_blocks({norm.values.data() + t * 256, 256}, codes);
+      EXPECT_TRUE(same_bits(logits.values[static_cast<std::size_t>(t * 260 + v)],
+                            emulation::dot_q6_k(head.data.data() + v * emulation::kQ6Bytes, codes)));
+    }
 }
 
 TEST_F(EmulatorOf, EvaluatesEachOperationAsItsForwardPassDoes) {

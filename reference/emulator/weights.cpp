@@ -104,6 +104,7 @@ class Loader {
 
 Weights load_weights(const bitnet::gguf::File& file, const bitnet::Config& c) {
   Loader load(file, c);
+  const bool llama = c.architecture == bitnet::Architecture::llama;
   Weights w;
   w.token_embd = load.matrix("token_embd.weight", c.n_embd, c.n_vocab);
   for (std::int64_t i = 0; i < c.n_layer; ++i) {
@@ -115,16 +116,18 @@ Weights load_weights(const bitnet::gguf::File& file, const bitnet::Config& c) {
     l.wv = load.projection(blk + "attn_v", c.n_embd, c.kv_width(), true);
     l.wo = load.projection(blk + "attn_output", c.q_width(), c.n_embd, true);
     l.ffn_norm = load.vector(blk + "ffn_norm.weight", c.n_embd);
-    l.gate = load.projection(blk + "ffn_gate", c.n_embd, c.n_ff, false);
-    l.up = load.projection(blk + "ffn_up", c.n_embd, c.n_ff, false);
-    l.down = load.projection(blk + "ffn_down", c.n_ff, c.n_embd, false);
+    l.gate = load.projection(blk + "ffn_gate", c.n_embd, c.n_ff, llama);
+    l.up = load.projection(blk + "ffn_up", c.n_embd, c.n_ff, llama);
+    l.down = load.projection(blk + "ffn_down", c.n_ff, c.n_embd, llama);
     if (c.sub_norms) {
-      l.attn_sub_norm = load.vector(blk + "attn_sub_norm.weight", c.q_width());
+      l.attn_sub_norm = load.vector(blk + "attn_sub_norm.weight", c.n_embd);  // so H*hd must be that
       l.ffn_sub_norm = load.vector(blk + "ffn_sub_norm.weight", c.n_ff);
     }
     w.layers.push_back(std::move(l));
   }
   w.output_norm = load.vector("output_norm.weight", c.n_embd);
+  w.head = w.token_embd;
+  if (llama && load.has("output.weight")) w.head = load.matrix("output.weight", c.n_embd, c.n_vocab);
   if (c.architecture != bitnet::Architecture::bitnet) {
     load.ignore("output.weight");
     if (load.has("rope_freqs.weight")) w.rope_divisors = load.vector("rope_freqs.weight", c.n_rot / 2);

@@ -38,7 +38,8 @@ struct Layer {
 };
 
 struct Weights {
-  Matrix token_embd;  // (V, d); the head as well, whatever output.weight says
+  Matrix token_embd;  // (V, d)
+  Matrix head;        // (V, d): token_embd; output.weight in llama only, whatever the file holds
   std::vector<Layer> layers;
   std::vector<float> output_norm;
   std::vector<float> rope_divisors;  // (n_rot / 2) or none

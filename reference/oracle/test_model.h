@@ -33,7 +33,10 @@ struct TestShape {
   float rope_factor = 1;
   bool rope_freqs = false;
   bool untied = false;
-  bitnet::TensorType embedding = bitnet::TensorType::f16;
+  bool biases = false;                                     // after every projection
+  bool factors = false;                                    // tensors `.scale`, of architecture bitnet
+  float weight_scale = 1;                                  // of the ternary matrices, times 0.25 to 1.25
+  bitnet::TensorType embedding = bitnet::TensorType::f16;  // or F32; Q6_K, whose values are not kept
 };
 
 struct TestModel {
@@ -52,19 +55,20 @@ struct TestModel {
     using bitnet::TensorType;
     const std::uint32_t q = s.n_head * s.head_dim, kv = s.n_head_kv * s.head_dim;
     add("token_embd.weight", {s.n_embd, s.n_vocab}, s.embedding);
+    const bool sub_norms = s.architecture != "llama";
     for (std::uint32_t i = 0; i < s.n_layer; ++i) {
       const std::string blk = "blk." + std::to_string(i) + ".";
       add(blk + "attn_norm.weight", {s.n_embd}, TensorType::f32);
-      add(blk + "attn_q.weight", {s.n_embd, q}, TensorType::i2_s);
-      add(blk + "attn_k.weight", {s.n_embd, kv}, TensorType::i2_s);
-      add(blk + "attn_v.weight", {s.n_embd, kv}, TensorType::i2_s);
-      add(blk + "attn_sub_norm.weight", {q}, TensorType::f32);
-      add(blk + "attn_output.weight", {q, s.n_embd}, TensorType::i2_s);
+      project(blk + "attn_q", s.n_embd, q);
+      project(blk + "attn_k", s.n_embd, kv);
+      project(blk + "attn_v", s.n_embd, kv);
+      if (sub_norms) add(blk + "attn_sub_norm.weight", {q}, TensorType::f32);
+      project(blk + "attn_output", q, s.n_embd);
       add(blk + "ffn_norm.weight", {s.n_embd}, TensorType::f32);
-      add(blk + "ffn_gate.weight", {s.n_embd, s.n_ff}, TensorType::i2_s);
-      add(blk + "ffn_up.weight", {s.n_embd, s.n_ff}, TensorType::i2_s);
-      add(blk + "ffn_sub_norm.weight", {s.n_ff}, TensorType::f32);
-      add(blk + "ffn_down.weight", {s.n_ff, s.n_embd}, TensorType::i2_s);
+      project(blk + "ffn_gate", s.n_embd, s.n_ff);
+      project(blk + "ffn_up", s.n_embd, s.n_ff);
+      if (sub_norms) add(blk + "ffn_sub_norm.weight", {s.n_ff}, TensorType::f32);
+      project(blk + "ffn_down", s.n_ff, s.n_embd);
     }
     add("output_norm.weight", {s.n_embd}, TensorType::f32);
     if (s.untied) add("output.weight", {s.n_embd, s.n_vocab}, s.embedding);
@@ -127,9 +131,19 @@ struct TestModel {
 
   float uniform() { return static_cast<float>(random() >> 40) / static_cast<float>(1 << 24); }  // [0, 1)
 
+  void project(const std::string& name, std::uint32_t cols, std::uint32_t rows) {
+    add(name + ".weight", {cols, rows}, bitnet::TensorType::i2_s);
+    if (shape.biases) add(name + ".bias", {rows}, bitnet::TensorType::f32);
+    if (shape.factors) add(name + ".scale", {1}, bitnet::TensorType::f32);
+  }
+
   void add(const std::string& name, const std::vector<std::uint64_t>& ne, bitnet::TensorType type) {
     using bitnet::TensorType;
     Tensor tensor{name, ne, type, {}, 1};
+    if (type == TensorType::q6_k) {
+      tensors.push_back(std::move(tensor));
+      return;
+    }
     std::uint64_t n = 1;
     for (std::uint64_t extent : ne) n *= extent;
     for (std::uint64_t i = 0; i < n; ++i) {
@@ -143,7 +157,7 @@ struct TestModel {
       if (type == TensorType::f16) value = bitnet::f16_to_f32(bitnet::f32_to_f16(value));
       tensor.values.push_back(value);
     }
-    if (type == TensorType::i2_s) tensor.scale = 0.25f + uniform();
+    if (type == TensorType::i2_s) tensor.scale = (0.25f + uniform()) * shape.weight_scale;
     tensors.push_back(std::move(tensor));
   }
 
@@ -152,7 +166,16 @@ struct TestModel {
     using bitnet::TensorType;
     const std::size_t n = tensor.values.size();
     std::vector<std::byte> bytes;
-    if (tensor.type == TensorType::f32) {
+    if (tensor.type == TensorType::q6_k) {
+      // 256 values in 210 bytes, the last two a binary16 scale: 2^-9 here. The others may be anything.
+      std::mt19937_64 any(tensor.ne[1]);
+      bytes.resize(tensor.ne[0] / 256 * tensor.ne[1] * 210);
+      for (std::byte& byte : bytes) byte = static_cast<std::byte>(any());
+      for (std::size_t end = 210; end <= bytes.size(); end += 210) {
+        bytes[end - 2] = std::byte{0x00};
+        bytes[end - 1] = std::byte{0x18};
+      }
+    } else if (tensor.type == TensorType::f32) {
       bytes.resize(4 * n);
       std::memcpy(bytes.data(), tensor.values.data(), bytes.size());
     } else if (tensor.type == TensorType::f16) {
