@@ -120,9 +120,10 @@ Lockstep::Step Lockstep::step(std::span<const Token> tokens, std::int64_t step) 
       throw Incomparable("tap " + bitnet::to_string(c.tap) + ": " + std::to_string(c.rows) +
                          " rows compared of " + std::to_string(tokens.size()));
   if (out.candidate_logits.empty() || out.reference_logits.empty())
-    throw Incomparable("step " + std::to_string(step) +
-                       ": the trace has the logits of its last row as SHA-256 only; was it recorded with other "
-                       "steps?");
+    throw Incomparable(
+        "step " + std::to_string(step) +
+        ": the trace has the logits of its last row as SHA-256 only; was it recorded with other "
+        "steps?");
   return out;
 }
 
@@ -180,7 +181,8 @@ void Lockstep::evaluate(std::span<const Token> tokens, std::int64_t first_row, S
     if (compared(id)) {
       ++seen;
       std::size_t at = index_[id];
-      if (!nonzero_[id]) nonzero_[id] = any_nonzero(got) || any_nonzero(expected) || by_hash_alone(got, expected);
+      if (!nonzero_[id])
+        nonzero_[id] = any_nonzero(got) || any_nonzero(expected) || by_hash_alone(got, expected);
       for (std::size_t k = 0; k < plan_.local.size(); ++k) {
         const LocalPlan& local = plan_.local[k];
         if (!local.taps.contains(id)) continue;

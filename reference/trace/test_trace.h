@@ -101,28 +101,32 @@ inline TestTrace test_trace(bool hashed = false) {
                 {"rope_sin", "AAAAAAAAAD8AAAA/"}};
   float next = 0;
   std::string hash(32, 'a');
-  for (const auto& [step, rows, scores] : std::vector<std::tuple<std::string, std::uint64_t, std::uint64_t>>{
-           {"a/0/", 2, 3}, {"a/1/", 1, 3}, {"b%2Fc/0/", 1, 1}}) {
+  struct Step {
+    std::string name;
+    std::uint64_t rows;
+    std::uint64_t scores;
+  };
+  for (const Step& at : {Step{"a/0/", 2, 3}, Step{"a/1/", 1, 3}, Step{"b%2Fc/0/", 1, 1}}) {
     const auto add = [&](const std::string& tap, std::vector<std::uint64_t> shape) {
       std::size_t n = 1;
       for (const std::uint64_t d : shape) n *= d;
       std::vector<float> values(n);
       for (float& v : values) v = ++next;
-      t.tensors.push_back({step + tap, "F32", std::move(shape), floats(values)});
+      t.tensors.push_back({at.name + tap, "F32", std::move(shape), floats(values)});
     };
     const auto add_hashes = [&](const std::string& tap) {
       std::string bytes;
-      for (std::uint64_t i = 0; i < rows; ++i, ++hash[0]) bytes += hash;
-      t.tensors.push_back({step + tap + ".sha256", "U8", {rows, 32}, bytes});
+      for (std::uint64_t i = 0; i < at.rows; ++i, ++hash[0]) bytes += hash;
+      t.tensors.push_back({at.name + tap + ".sha256", "U8", {at.rows, 32}, bytes});
     };
     if (hashed) {
       for (const char* tap : {"kq-0", "l_out-0", "result_output"}) add_hashes(tap);
       add("l_out-0", {1, 2});
       add("result_output", {1, 3});
     } else {
-      add("kq-0", {scores});
-      add("l_out-0", {rows, 2});
-      add("result_output", {rows, 3});
+      add("kq-0", {at.scores});
+      add("l_out-0", {at.rows, 2});
+      add("result_output", {at.rows, 3});
     }
   }
   return t;
