@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,6 +83,14 @@ class Participant {
   /// Called on another thread while `eval` runs.
   virtual bool can_evaluate() const { return false; }
   virtual std::vector<float> evaluate(const bitnet::Operation& operation) = 0;
+
+  /// Whether `evaluate_layer` works. It shows every wanted tap of one layer on given inputs, one row per
+  /// position, as `eval` would; the sequence stays what it was.
+  virtual bool can_evaluate_layer() const { return false; }
+  virtual void evaluate_layer(const bitnet::LayerInputs& /*inputs*/,
+                              const std::function<bool(TapId)>& /*wanted*/, const TensorSink& /*sink*/) {
+    throw std::logic_error("this participant does not evaluate single layers");
+  }
 };
 
 }  // namespace crossval

@@ -1,8 +1,10 @@
 #include "engine/model/context.h"
 
 #include <algorithm>
+#include <map>
 
 #include "engine/error.h"
+#include "engine/model/grow.h"
 
 namespace bitnet {
 namespace {
@@ -22,11 +24,6 @@ int thread_count(const ContextOptions& options) {
 
 std::int64_t context_length(const Model& model, const ContextOptions& options) {
   return options.n_ctx > 0 ? std::min(options.n_ctx, model.config().n_ctx) : model.config().n_ctx;
-}
-
-template <class T>
-void grow(std::vector<T>& v, std::int64_t n) {
-  if (static_cast<std::int64_t>(v.size()) < n) v.resize(static_cast<std::size_t>(n));
 }
 
 // Row boundaries of a dense tensor.
@@ -369,6 +366,41 @@ std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
       break;
   }
   return y;
+}
+
+void OperationEvaluator::evaluate_layer(const LayerInputs& in, const TapHook& hook) {
+  check(config_, in);
+  if (in.positions.empty()) return;
+  const auto rows = std::ssize(in.positions);
+  const std::int64_t past = in.positions[0] * config_.kv_width();
+  std::map<TapId, std::vector<float>> made;     // the layer's input and its taps so far
+  std::map<TapId, std::vector<float>> history;  // keys and values of all positions so far
+  const TapId input = *inputs_of(config_, {Tap::attn_norm, in.layer}).a;
+  made[input].assign(in.input, in.input + rows * config_.n_embd);
+  if (past > 0) {
+    history[{Tap::k_rope, in.layer}].assign(in.keys, in.keys + past);
+    history[{Tap::v_proj, in.layer}].assign(in.values, in.values + past);
+  }
+
+  std::vector<std::int64_t> offsets;
+  for (const TapId id : layer_taps(config_, in.layer)) {
+    const OperationInputs from = inputs_of(config_, id);
+    std::vector<float> y = evaluate({.output = id,
+                                     .positions = in.positions,
+                                     .tokens = {},
+                                     .a = made.at(*from.a).data(),
+                                     .b = from.b ? made.at(*from.b).data() : nullptr,
+                                     .history = from.history ? history.at(*from.history).data() : nullptr});
+    if (hook.wants(id)) {
+      offsets.assign(1, 0);
+      for (const std::int32_t p : in.positions)
+        offsets.push_back(offsets.back() + tap_width(config_, id.tap, p));
+      hook.show({id, offsets, y.data()});
+    }
+    if (id.tap == Tap::k_rope || id.tap == Tap::v_proj)
+      history[id].insert(history[id].end(), y.begin(), y.end());
+    made[id] = std::move(y);
+  }
 }
 
 }  // namespace bitnet

@@ -99,6 +99,9 @@ class OperationEvaluator {
   OperationEvaluator(const Model& model, const ContextOptions& options);
   /// Rows one after another, each tap_width(config, output, position) long.
   std::vector<float> evaluate(const Operation& operation);
+  /// One layer, operation after operation: every tap of the layer is shown as in a forward pass. Throws
+  /// InputError when an input is missing or the model has no such layer.
+  void evaluate_layer(const LayerInputs& inputs, const TapHook& hook);
 
  private:
   const Model& model_;

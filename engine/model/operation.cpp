@@ -1,6 +1,20 @@
 #include "engine/model/operation.h"
 
+#include <algorithm>
+#include <string>
+
+#include "engine/error.h"
+
 namespace bitnet {
+namespace {
+
+void check_positions(const std::string& name, std::span<const std::int32_t> positions) {
+  for (std::size_t i = 0; i < positions.size(); ++i)
+    if (positions[i] < 0 || positions[i] != positions[0] + static_cast<std::int64_t>(i))
+      throw InputError(name + ": its rows are not consecutive positions");
+}
+
+}  // namespace
 
 OperationInputs inputs_of(const Config& config, TapId output) {
   const int i = output.layer;
@@ -52,6 +66,34 @@ OperationInputs inputs_of(const Config& config, TapId output) {
       return {.a = TapId{Tap::result_norm, -1}};
   }
   return {};
+}
+
+void check(const Config& config, const Operation& o) {
+  const std::string name = to_string(o.output);
+  const auto taps = canonical_taps(config);
+  if (std::ranges::find(taps, o.output) == taps.end())
+    throw InputError(name + ": the model has no such operation");
+  if (o.positions.empty()) return;
+  check_positions(name, o.positions);
+  const OperationInputs inputs = inputs_of(config, o.output);
+  if ((inputs.a && !o.a) || (inputs.b && !o.b) || (inputs.history && !o.history))
+    throw InputError(name + ": an input of the operation is missing");
+  if (o.output.tap != Tap::inp_embd) return;
+  if (o.tokens.size() != o.positions.size()) throw InputError(name + ": it needs one token per row");
+  for (const std::int32_t token : o.tokens)
+    if (token < 0 || token >= config.n_vocab)
+      throw InputError("token " + std::to_string(token) + " is not of the vocabulary (" +
+                       std::to_string(config.n_vocab) + " tokens)");
+}
+
+void check(const Config& config, const LayerInputs& l) {
+  const std::string name = "layer " + std::to_string(l.layer);
+  if (l.layer < 0 || l.layer >= config.n_layer)
+    throw InputError(name + ": the model has " + std::to_string(config.n_layer) + " layers");
+  if (l.positions.empty()) return;
+  check_positions(name, l.positions);
+  if (!l.input || (l.positions[0] > 0 && (!l.keys || !l.values)))
+    throw InputError(name + ": an input of the layer is missing");
 }
 
 }  // namespace bitnet

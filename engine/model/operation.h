@@ -33,4 +33,18 @@ struct Operation {
   const float* history = nullptr;  // [positions.back() + 1][G*hd]
 };
 
+/// One layer with its inputs. Row i stands at positions[i]; rows are consecutive positions of one sequence.
+struct LayerInputs {
+  int layer = 0;
+  std::span<const std::int32_t> positions;  // (T)
+  const float* input = nullptr;             // [T][n_embd]: inp_embd, or l_out of the layer before
+  const float* keys = nullptr;              // [positions[0]][G*hd]: Kcur#2 of the positions before
+  const float* values = nullptr;            // [positions[0]][G*hd]: Vcur of the positions before
+};
+
+/// Throw InputError when the model has no such operation or layer, when an input is missing, when rows are
+/// not consecutive positions or when a token is outside the vocabulary.
+void check(const Config& config, const Operation& operation);
+void check(const Config& config, const LayerInputs& inputs);
+
 }  // namespace bitnet

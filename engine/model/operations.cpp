@@ -3,16 +3,13 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/model/grow.h"
+
 namespace bitnet {
 namespace {
 
 // Below this many elements, handing work to other threads costs more than it saves.
 constexpr std::int64_t kElementGrain = 8192;
-
-template <class T>
-void grow(std::vector<T>& v, std::int64_t n) {
-  if (static_cast<std::int64_t>(v.size()) < n) v.resize(static_cast<std::size_t>(n));
-}
 
 }  // namespace
 
@@ -96,66 +93,55 @@ float* Operations::worker_scores(int worker, std::int64_t cells) {
   return scores.data();
 }
 
-void Operations::attention(const f16* q, std::span<const VisibleCells> rows, float* context) {
+template <class F>
+void Operations::for_each_head(std::size_t rows, F&& f) {
   const std::int64_t heads = config_.n_head;
-  const std::int64_t dim = config_.head_dim;
   const std::int64_t heads_per_kv = heads / config_.n_head_kv;
-  pool_.parallel_for(static_cast<std::int64_t>(rows.size()) * heads, 1,
+  pool_.parallel_for(static_cast<std::int64_t>(rows) * heads, 1,
                      [&](std::int64_t begin, std::int64_t end, int worker) {
                        for (std::int64_t i = begin; i < end; ++i) {
-                         const VisibleCells& row = rows[static_cast<std::size_t>(i / heads)];
-                         const std::int64_t offset = i % heads / heads_per_kv * dim;
-                         float* p = worker_scores(worker, row.cells);
-                         kernels_.attn_scores(q + i * dim, row.keys, config_.kv_width(), offset, dim,
-                                              row.cells, p);
-                         kernels_.softmax(p, row.cells, kq_scale_);
-                         kernels_.attn_context(p, row.values, offset, dim, row.cells, context + i * dim);
+                         const std::int64_t h = i % heads;
+                         f(Head{static_cast<std::size_t>(i / heads), h, i * config_.head_dim,
+                                h / heads_per_kv * config_.head_dim, worker});
                        }
                      });
+}
+
+void Operations::attention(const f16* q, std::span<const VisibleCells> rows, float* context) {
+  const std::int64_t dim = config_.head_dim;
+  for_each_head(rows.size(), [&](const Head& h) {
+    const VisibleCells& row = rows[h.row];
+    float* p = worker_scores(h.worker, row.cells);
+    kernels_.attn_scores(q + h.at, row.keys, config_.kv_width(), h.kv_offset, dim, row.cells, p);
+    kernels_.softmax(p, row.cells, kq_scale_);
+    kernels_.attn_context(p, row.values, h.kv_offset, dim, row.cells, context + h.at);
+  });
 }
 
 void Operations::scores(const f16* q, std::span<const VisibleCells> rows,
                         std::span<const std::int64_t> offsets, float* kq) {
-  const std::int64_t heads = config_.n_head;
-  const std::int64_t dim = config_.head_dim;
-  const std::int64_t heads_per_kv = heads / config_.n_head_kv;
-  pool_.parallel_for(
-      static_cast<std::int64_t>(rows.size()) * heads, 1, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          const auto r = static_cast<std::size_t>(i / heads);
-          const std::int64_t h = i % heads;
-          kernels_.attn_scores(q + i * dim, rows[r].keys, config_.kv_width(), h / heads_per_kv * dim, dim,
-                               rows[r].cells, kq + offsets[r] + h * rows[r].cells);
-        }
-      });
+  for_each_head(rows.size(), [&](const Head& h) {
+    const VisibleCells& row = rows[h.row];
+    kernels_.attn_scores(q + h.at, row.keys, config_.kv_width(), h.kv_offset, config_.head_dim, row.cells,
+                         kq + offsets[h.row] + h.head * row.cells);
+  });
 }
 
 void Operations::softmax(float* kq, std::span<const VisibleCells> rows,
                          std::span<const std::int64_t> offsets) {
-  const std::int64_t heads = config_.n_head;
-  pool_.parallel_for(
-      static_cast<std::int64_t>(rows.size()) * heads, 1, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          const auto r = static_cast<std::size_t>(i / heads);
-          kernels_.softmax(kq + offsets[r] + i % heads * rows[r].cells, rows[r].cells, kq_scale_);
-        }
-      });
+  for_each_head(rows.size(), [&](const Head& h) {
+    const std::int64_t cells = rows[h.row].cells;
+    kernels_.softmax(kq + offsets[h.row] + h.head * cells, cells, kq_scale_);
+  });
 }
 
 void Operations::context(const float* p, std::span<const VisibleCells> rows,
                          std::span<const std::int64_t> offsets, float* context) {
-  const std::int64_t heads = config_.n_head;
-  const std::int64_t dim = config_.head_dim;
-  const std::int64_t heads_per_kv = heads / config_.n_head_kv;
-  pool_.parallel_for(static_cast<std::int64_t>(rows.size()) * heads, 1,
-                     [&](std::int64_t begin, std::int64_t end, int) {
-                       for (std::int64_t i = begin; i < end; ++i) {
-                         const auto r = static_cast<std::size_t>(i / heads);
-                         const std::int64_t h = i % heads;
-                         kernels_.attn_context(p + offsets[r] + h * rows[r].cells, rows[r].values,
-                                               h / heads_per_kv * dim, dim, rows[r].cells, context + i * dim);
-                       }
-                     });
+  for_each_head(rows.size(), [&](const Head& h) {
+    const VisibleCells& row = rows[h.row];
+    kernels_.attn_context(p + offsets[h.row] + h.head * row.cells, row.values, h.kv_offset, config_.head_dim,
+                          row.cells, context + h.at);
+  });
 }
 
 void Operations::activate(const float* gate, std::int64_t n, float* y) {

@@ -53,6 +53,16 @@ class Operations {
   void head(const float* x, std::int64_t rows, float* logits);  // [T][n_vocab]
 
  private:
+  // One query head of one row.
+  struct Head {
+    std::size_t row;
+    std::int64_t head;
+    std::int64_t at;         // of its channels in q and context
+    std::int64_t kv_offset;  // of its KV head's channels in a row of keys or values
+    int worker;
+  };
+  template <class F>
+  void for_each_head(std::size_t rows, F&& f);
   float* worker_scores(int worker, std::int64_t cells);
 
   const Config& config_;

@@ -85,12 +85,18 @@ std::optional<TapId> parse_tap(std::string_view text) {
   return std::nullopt;
 }
 
+std::vector<TapId> layer_taps(const Config& config, int layer) {
+  std::vector<TapId> taps;
+  for (int i = 0; i < kTapCount; ++i)
+    if (const auto tap = static_cast<Tap>(i); has_layer(tap) && exists(config, tap))
+      taps.push_back({tap, layer});
+  return taps;
+}
+
 std::vector<TapId> canonical_taps(const Config& config) {
   std::vector<TapId> taps{{Tap::inp_embd, -1}};
   for (int layer = 0; layer < config.n_layer; ++layer)
-    for (int i = 0; i < kTapCount; ++i)
-      if (const auto tap = static_cast<Tap>(i); has_layer(tap) && exists(config, tap))
-        taps.push_back({tap, layer});
+    for (const TapId id : layer_taps(config, layer)) taps.push_back(id);
   taps.push_back({Tap::result_norm, -1});
   taps.push_back({Tap::result_output, -1});
   return taps;

@@ -59,6 +59,8 @@ std::string to_string(TapId id);
 std::optional<TapId> parse_tap(std::string_view name);
 /// Every tap of a model, in canonical order: inp_embd, layer 0, layer 1, ..., result_norm, result_output.
 std::vector<TapId> canonical_taps(const Config& config);
+/// Those of one layer, in canonical order.
+std::vector<TapId> layer_taps(const Config& config, int layer);
 /// Values in the row at `position`.
 std::int64_t tap_width(const Config& config, Tap tap, std::int64_t position);
 

@@ -295,63 +295,84 @@ struct Emulator::Impl {
 
   // ---- The forward pass ----
 
+  // What the place and the number of an evaluation's tokens decide.
+  struct Step {
+    std::vector<std::int32_t> positions;
+    bool several;         // the kernels for more than one token
+    std::int64_t padded;  // cells that attention runs over
+  };
+  Step step_at(std::int64_t first, std::int64_t tokens) const {
+    Step s{
+        {}, tokens >= 2 || options.batch_class == EmulatorBatchClass::several, padded_cells(first + tokens)};
+    for (std::int64_t t = 0; t < tokens; ++t) s.positions.push_back(static_cast<std::int32_t>(first + t));
+    return s;
+  }
+
+  static bool wanted(const Hook& hook, TapId id) { return hook.wants && hook.wants(id); }
+  // Every value passes here between the operation that makes it and those that read it.
+  static Rows tap(const Hook& hook, TapId id, Rows rows) {
+    if (wanted(hook, id)) hook.show(id, rows.offsets, rows.values);
+    return rows;
+  }
+
+  Rows run_layer(int i, Rows x, LayerCache& cache, const Step& s, const Hook& hook) {
+    const Layer& layer = w.layers[static_cast<std::size_t>(i)];
+    const bool several = s.several;
+
+    const Rows a = tap(hook, {Tap::attn_norm, i}, rms_norm(x, layer.attn_norm));
+    Rows q = tap(hook, {Tap::q_proj, i}, project(layer.wq, a, several));
+    q = tap(hook, {Tap::q_rope, i}, rope(std::move(q), c.n_head, s.positions));
+    Rows k = tap(hook, {Tap::k_proj, i}, project(layer.wk, a, several));
+    k = tap(hook, {Tap::k_rope, i}, rope(std::move(k), c.n_head_kv, s.positions));
+    const Rows v = tap(hook, {Tap::v_proj, i}, project(layer.wv, a, several));
+    append_f16(k, cache.keys);
+    append_f16(v, cache.values);
+
+    const Rows kq = tap(hook, {Tap::kq, i}, scores(q, cache.keys, s.positions, several));
+    const Rows probabilities = tap(hook, {Tap::kq_soft_max, i}, soft_max(kq, s.positions));
+    Rows attended =
+        tap(hook, {Tap::attn_ctx, i}, context(probabilities, cache.values, s.positions, several, s.padded));
+    if (c.sub_norms) attended = tap(hook, {Tap::attn_sub_norm, i}, rms_norm(attended, layer.attn_sub_norm));
+    Rows o = tap(hook, {Tap::attn_out, i}, project(layer.wo, attended, several));
+    x = tap(hook, {Tap::ffn_inp, i}, add(std::move(o), x));
+
+    const Rows b = tap(hook, {Tap::ffn_norm, i}, rms_norm(x, layer.ffn_norm));
+    Rows gate = tap(hook, {Tap::ffn_gate, i}, project(layer.gate, b, several));
+    const Rows up = tap(hook, {Tap::ffn_up, i}, project(layer.up, b, several));
+    gate = tap(hook, {Tap::ffn_act, i}, activate(std::move(gate)));
+    Rows hidden = tap(hook, {Tap::ffn_par, i}, multiply(std::move(gate), up));
+    if (c.sub_norms) hidden = tap(hook, {Tap::ffn_sub_norm, i}, rms_norm(hidden, layer.ffn_sub_norm));
+    Rows down = tap(hook, {Tap::ffn_down, i}, project(layer.down, hidden, several));
+    return tap(hook, {Tap::l_out, i}, add(std::move(down), x));
+  }
+
   void forward(std::span<const std::int32_t> tokens, const Hook& hook) {
     // What an evaluation that threw has left in the cache is not of the sequence.
     for (LayerCache& cache : caches) {
       cache.keys.resize(static_cast<std::size_t>(n_past * c.kv_width()));
       cache.values.resize(static_cast<std::size_t>(n_past * c.kv_width()));
     }
-    std::vector<std::int32_t> positions;
-    for (std::int64_t t = 0; t < std::ssize(tokens); ++t)
-      positions.push_back(static_cast<std::int32_t>(n_past + t));
-    const bool several = tokens.size() >= 2 || options.batch_class == EmulatorBatchClass::several;
-    const std::int64_t padded = padded_cells(n_past + std::ssize(tokens));
-
-    const auto wanted = [&](TapId id) { return hook.wants && hook.wants(id); };
-    const auto tap = [&](TapId id, Rows rows) {
-      if (wanted(id)) hook.show(id, rows.offsets, rows.values);
-      return rows;
-    };
-
-    Rows x = tap({Tap::inp_embd, -1}, embed(tokens));
-    for (int i = 0; i < c.n_layer; ++i) {
-      const Layer& layer = w.layers[static_cast<std::size_t>(i)];
-      LayerCache& cache = caches[static_cast<std::size_t>(i)];
-
-      const Rows a = tap({Tap::attn_norm, i}, rms_norm(x, layer.attn_norm));
-      Rows q = tap({Tap::q_proj, i}, project(layer.wq, a, several));
-      q = tap({Tap::q_rope, i}, rope(std::move(q), c.n_head, positions));
-      Rows k = tap({Tap::k_proj, i}, project(layer.wk, a, several));
-      k = tap({Tap::k_rope, i}, rope(std::move(k), c.n_head_kv, positions));
-      const Rows v = tap({Tap::v_proj, i}, project(layer.wv, a, several));
-      append_f16(k, cache.keys);
-      append_f16(v, cache.values);
-
-      const Rows kq = tap({Tap::kq, i}, scores(q, cache.keys, positions, several));
-      const Rows probabilities = tap({Tap::kq_soft_max, i}, soft_max(kq, positions));
-      Rows attended =
-          tap({Tap::attn_ctx, i}, context(probabilities, cache.values, positions, several, padded));
-      if (c.sub_norms) attended = tap({Tap::attn_sub_norm, i}, rms_norm(attended, layer.attn_sub_norm));
-      Rows o = tap({Tap::attn_out, i}, project(layer.wo, attended, several));
-      x = tap({Tap::ffn_inp, i}, add(std::move(o), x));
-
-      const Rows b = tap({Tap::ffn_norm, i}, rms_norm(x, layer.ffn_norm));
-      Rows gate = tap({Tap::ffn_gate, i}, project(layer.gate, b, several));
-      const Rows up = tap({Tap::ffn_up, i}, project(layer.up, b, several));
-      gate = tap({Tap::ffn_act, i}, activate(std::move(gate)));
-      Rows hidden = tap({Tap::ffn_par, i}, multiply(std::move(gate), up));
-      if (c.sub_norms) hidden = tap({Tap::ffn_sub_norm, i}, rms_norm(hidden, layer.ffn_sub_norm));
-      Rows down = tap({Tap::ffn_down, i}, project(layer.down, hidden, several));
-      x = tap({Tap::l_out, i}, add(std::move(down), x));
-    }
+    const Step s = step_at(n_past, std::ssize(tokens));
+    Rows x = tap(hook, {Tap::inp_embd, -1}, embed(tokens));
+    for (int i = 0; i < c.n_layer; ++i)
+      x = run_layer(i, std::move(x), caches[static_cast<std::size_t>(i)], s, hook);
 
     // Half of a small model's work, so it waits until someone looks.
-    if (wanted({Tap::result_norm, -1}) || wanted({Tap::result_output, -1})) {
-      x = tap({Tap::result_norm, -1}, rms_norm(x, w.output_norm));
-      if (wanted({Tap::result_output, -1}))
-        tap({Tap::result_output, -1}, multiply_matrix(w.head, x, several));
+    if (wanted(hook, {Tap::result_norm, -1}) || wanted(hook, {Tap::result_output, -1})) {
+      x = tap(hook, {Tap::result_norm, -1}, rms_norm(x, w.output_norm));
+      if (wanted(hook, {Tap::result_output, -1}))
+        tap(hook, {Tap::result_output, -1}, multiply_matrix(w.head, x, s.several));
     }
     n_past += std::ssize(tokens);
+  }
+
+  // One layer of `forward` on given inputs.
+  void evaluate_layer(const bitnet::LayerInputs& in, const Hook& hook) {
+    const std::int64_t past = in.positions[0] * c.kv_width();
+    LayerCache cache{rounded_f16(in.keys, past), rounded_f16(in.values, past)};
+    Rows x(std::ssize(in.positions), c.n_embd);
+    std::copy_n(in.input, std::ssize(x.values), x.values.begin());
+    run_layer(in.layer, std::move(x), cache, step_at(in.positions[0], std::ssize(in.positions)), hook);
   }
 
   // One operation of `forward` on given inputs.
@@ -485,24 +506,15 @@ void Emulator::forward(std::span<const std::int32_t> tokens, const Hook& hook) {
   if (!tokens.empty()) impl_->forward(tokens, hook);
 }
 
-std::vector<float> Emulator::evaluate(const bitnet::Operation& op) {
-  const std::string name = bitnet::to_string(op.output);
-  const auto taps = bitnet::canonical_taps(config());
-  if (std::ranges::find(taps, op.output) == taps.end())
-    throw bitnet::InputError(name + ": the model has no such operation");
-  if (op.positions.empty()) return {};
-  for (std::size_t i = 0; i < op.positions.size(); ++i)
-    if (op.positions[i] < 0 || op.positions[i] != op.positions[0] + static_cast<std::int64_t>(i))
-      throw bitnet::InputError(name + ": its rows are not consecutive positions");
-  const bitnet::OperationInputs inputs = bitnet::inputs_of(config(), op.output);
-  if ((inputs.a && !op.a) || (inputs.b && !op.b) || (inputs.history && !op.history))
-    throw bitnet::InputError(name + ": an input of the operation is missing");
-  if (op.output.tap == Tap::inp_embd) {
-    if (op.tokens.size() != op.positions.size())
-      throw bitnet::InputError(name + ": it needs one token per row");
-    impl_->check_tokens(op.tokens);
-  }
-  return impl_->evaluate(op).values;
+std::vector<float> Emulator::evaluate(const bitnet::Operation& operation) {
+  bitnet::check(config(), operation);
+  if (operation.positions.empty()) return {};
+  return impl_->evaluate(operation).values;
+}
+
+void Emulator::evaluate_layer(const bitnet::LayerInputs& inputs, const Hook& hook) {
+  bitnet::check(config(), inputs);
+  if (!inputs.positions.empty()) impl_->evaluate_layer(inputs, hook);
 }
 
 }  // namespace crossval

@@ -85,6 +85,11 @@ class Emulator {
   /// input is missing.
   std::vector<float> evaluate(const bitnet::Operation& operation);
 
+  /// One layer on given inputs: its taps are shown as `forward` shows them for these rows in one evaluation,
+  /// so that their number decides the kernels. No part of the sequence. Throws InputError when an input is
+  /// missing or the model has no such layer.
+  void evaluate_layer(const bitnet::LayerInputs& inputs, const Hook& hook);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -224,6 +224,12 @@ void append_f16(const Rows& rows, std::vector<float>& cache) {
   for (double value : rows.values) cache.push_back(static_cast<float>(numbers::to_f16(value)));
 }
 
+std::vector<float> rounded_f16(const float* x, std::int64_t n) {
+  std::vector<float> y;
+  for (std::int64_t k = 0; k < n; ++k) y.push_back(static_cast<float>(numbers::to_f16(x[k])));
+  return y;
+}
+
 // ---- Ternary products ----
 
 struct Codes {
@@ -464,6 +470,50 @@ struct Oracle::Impl {
 
   // -- The forward pass --
 
+  static bool wanted(const Hook& hook, TapId id) { return hook.wants && hook.wants(id); }
+  // Every value passes here between the operation that makes it and those that read it.
+  Rows tap(const Hook& hook, TapId id, Rows rows) const {
+    if (options.round_taps)
+      for (double& value : rows.values) value = numbers::to_f32(value);
+    if (wanted(hook, id)) hook.show(id, rows.offsets, rows.values);
+    return rows;
+  }
+
+  // x: the residual stream.
+  Rows run_layer(int i, Rows x, LayerCache& cache, Positions positions, const Hook& hook) {
+    const Layer& layer = w.layers[i];
+
+    // Attention. [2B4T] section 2: RMSNorm before each branch; Q, K, V and output projections are BitLinear.
+    const Rows a = tap(hook, {Tap::attn_norm, i}, rms_norm(x, layer.attn_norm));
+    Rows q = tap(hook, {Tap::q_proj, i}, bit_linear(layer.wq, a));
+    q = tap(hook, {Tap::q_rope, i}, rope(std::move(q), c.n_head, positions));
+    Rows k = tap(hook, {Tap::k_proj, i}, bit_linear(layer.wk, a));
+    k = tap(hook, {Tap::k_rope, i}, rope(std::move(k), c.n_head_kv, positions));
+    const Rows v = tap(hook, {Tap::v_proj, i}, bit_linear(layer.wv, a));
+    append_f16(k, cache.keys);
+    append_f16(v, cache.values);
+
+    // softmax(Q K^T / sqrt(hd)) V: each position sees itself and those before it.
+    const Rows kq = tap(hook, {Tap::kq, i}, scores(q, cache.keys, positions));
+    const Rows probabilities = tap(hook, {Tap::kq_soft_max, i}, soft_max(kq, positions));
+    Rows attended = tap(hook, {Tap::attn_ctx, i}, context(probabilities, cache.values, positions));
+
+    // SubLN ([2B4T] section 2 "subln"): a second norm before the output projection.
+    if (c.sub_norms) attended = tap(hook, {Tap::attn_sub_norm, i}, rms_norm(attended, layer.attn_sub_norm));
+    Rows o = tap(hook, {Tap::attn_out, i}, bit_linear(layer.wo, attended));
+    x = tap(hook, {Tap::ffn_inp, i}, add(std::move(o), x));
+
+    // Feed-forward: down(subln(act(gate(x)) * up(x))).
+    const Rows b = tap(hook, {Tap::ffn_norm, i}, rms_norm(x, layer.ffn_norm));
+    Rows gate = tap(hook, {Tap::ffn_gate, i}, bit_linear(layer.w_gate, b));
+    const Rows up = tap(hook, {Tap::ffn_up, i}, bit_linear(layer.w_up, b));
+    gate = tap(hook, {Tap::ffn_act, i}, activate(std::move(gate)));
+    Rows hidden = tap(hook, {Tap::ffn_par, i}, multiply(std::move(gate), up));
+    if (c.sub_norms) hidden = tap(hook, {Tap::ffn_sub_norm, i}, rms_norm(hidden, layer.ffn_sub_norm));
+    Rows down = tap(hook, {Tap::ffn_down, i}, bit_linear(layer.w_down, hidden));
+    return tap(hook, {Tap::l_out, i}, add(std::move(down), x));
+  }
+
   void forward(std::span<const std::int32_t> tokens, const Hook& hook) {
     // What an evaluation that threw has left in the cache is not of the sequence.
     for (LayerCache& cache : s.layers) {
@@ -474,60 +524,24 @@ struct Oracle::Impl {
     for (std::size_t t = 0; t < tokens.size(); ++t)
       positions.push_back(static_cast<std::int32_t>(s.n_past + t));
 
-    const auto wanted = [&](TapId id) { return hook.wants && hook.wants(id); };
-    // Every value passes here between the operation that makes it and those that read it.
-    const auto tap = [&](TapId id, Rows rows) {
-      if (options.round_taps)
-        for (double& value : rows.values) value = numbers::to_f32(value);
-      if (wanted(id)) hook.show(id, rows.offsets, rows.values);
-      return rows;
-    };
-
-    // x: the residual stream.
-    Rows x = tap({Tap::inp_embd, -1}, embed(tokens));
-
-    for (int i = 0; i < c.n_layer; ++i) {
-      const Layer& layer = w.layers[i];
-      LayerCache& cache = s.layers[i];
-
-      // Attention. [2B4T] section 2: RMSNorm before each branch; Q, K, V and output projections are
-      // BitLinear.
-      const Rows a = tap({Tap::attn_norm, i}, rms_norm(x, layer.attn_norm));
-      Rows q = tap({Tap::q_proj, i}, bit_linear(layer.wq, a));
-      q = tap({Tap::q_rope, i}, rope(std::move(q), c.n_head, positions));
-      Rows k = tap({Tap::k_proj, i}, bit_linear(layer.wk, a));
-      k = tap({Tap::k_rope, i}, rope(std::move(k), c.n_head_kv, positions));
-      const Rows v = tap({Tap::v_proj, i}, bit_linear(layer.wv, a));
-      append_f16(k, cache.keys);
-      append_f16(v, cache.values);
-
-      // softmax(Q K^T / sqrt(hd)) V: each position sees itself and those before it.
-      const Rows kq = tap({Tap::kq, i}, scores(q, cache.keys, positions));
-      const Rows probabilities = tap({Tap::kq_soft_max, i}, soft_max(kq, positions));
-      Rows attended = tap({Tap::attn_ctx, i}, context(probabilities, cache.values, positions));
-
-      // SubLN ([2B4T] section 2 "subln"): a second norm before the output projection.
-      if (c.sub_norms) attended = tap({Tap::attn_sub_norm, i}, rms_norm(attended, layer.attn_sub_norm));
-      Rows o = tap({Tap::attn_out, i}, bit_linear(layer.wo, attended));
-      x = tap({Tap::ffn_inp, i}, add(std::move(o), x));
-
-      // Feed-forward: down(subln(act(gate(x)) * up(x))).
-      const Rows b = tap({Tap::ffn_norm, i}, rms_norm(x, layer.ffn_norm));
-      Rows gate = tap({Tap::ffn_gate, i}, bit_linear(layer.w_gate, b));
-      const Rows up = tap({Tap::ffn_up, i}, bit_linear(layer.w_up, b));
-      gate = tap({Tap::ffn_act, i}, activate(std::move(gate)));
-      Rows hidden = tap({Tap::ffn_par, i}, multiply(std::move(gate), up));
-      if (c.sub_norms) hidden = tap({Tap::ffn_sub_norm, i}, rms_norm(hidden, layer.ffn_sub_norm));
-      Rows down = tap({Tap::ffn_down, i}, bit_linear(layer.w_down, hidden));
-      x = tap({Tap::l_out, i}, add(std::move(down), x));
-    }
+    Rows x = tap(hook, {Tap::inp_embd, -1}, embed(tokens));
+    for (int i = 0; i < c.n_layer; ++i) x = run_layer(i, std::move(x), s.layers[i], positions, hook);
 
     // The final norm and the head. They are half of a small model's work, so they wait until someone looks.
-    if (wanted({Tap::result_norm, -1}) || wanted({Tap::result_output, -1})) {
-      x = tap({Tap::result_norm, -1}, rms_norm(x, w.output_norm));
-      if (wanted({Tap::result_output, -1})) tap({Tap::result_output, -1}, head(std::move(x)));
+    if (wanted(hook, {Tap::result_norm, -1}) || wanted(hook, {Tap::result_output, -1})) {
+      x = tap(hook, {Tap::result_norm, -1}, rms_norm(x, w.output_norm));
+      if (wanted(hook, {Tap::result_output, -1})) tap(hook, {Tap::result_output, -1}, head(std::move(x)));
     }
     s.n_past += std::ssize(tokens);
+  }
+
+  // One layer of `forward` on given inputs.
+  void evaluate_layer(const bitnet::LayerInputs& in, const Hook& hook) {
+    const std::int64_t past = in.positions[0] * c.kv_width();
+    LayerCache cache{rounded_f16(in.keys, past), rounded_f16(in.values, past)};
+    Rows x(std::ssize(in.positions), c.n_embd);
+    std::copy_n(in.input, std::ssize(x.values), x.values.begin());
+    run_layer(in.layer, std::move(x), cache, in.positions, hook);
   }
 
   // One operation of `forward` on given inputs.
@@ -545,9 +559,7 @@ struct Oracle::Impl {
     Rows a = rows_of(inputs.a, op.a);
     const Rows b = rows_of(inputs.b, op.b);
     std::vector<float> history;  // as the cache would hold it
-    if (inputs.history)
-      for (std::int64_t n = 0; n < (p.back() + 1) * c.kv_width(); ++n)
-        history.push_back(static_cast<float>(numbers::to_f16(op.history[n])));
+    if (inputs.history) history = rounded_f16(op.history, (p.back() + 1) * c.kv_width());
 
     static const Layer kNone;
     const Layer& layer = op.output.layer >= 0 ? w.layers[op.output.layer] : kNone;
@@ -646,25 +658,15 @@ void Oracle::forward(std::span<const std::int32_t> tokens, const Hook& hook) {
   if (!tokens.empty()) impl_->forward(tokens, hook);
 }
 
-std::vector<double> Oracle::evaluate(const bitnet::Operation& op) {
-  const std::string name = bitnet::to_string(op.output);
-  const auto taps = bitnet::canonical_taps(config());
-  if (std::ranges::find(taps, op.output) == taps.end())
-    throw bitnet::InputError(name + ": the model has no such operation");
-  if (op.positions.empty()) return {};
+std::vector<double> Oracle::evaluate(const bitnet::Operation& operation) {
+  bitnet::check(config(), operation);
+  if (operation.positions.empty()) return {};
+  return impl_->evaluate(operation).values;
+}
 
-  for (std::size_t i = 0; i < op.positions.size(); ++i)
-    if (op.positions[i] < 0 || op.positions[i] != op.positions[0] + static_cast<std::int64_t>(i))
-      throw bitnet::InputError(name + ": its rows are not consecutive positions");
-  const bitnet::OperationInputs inputs = bitnet::inputs_of(config(), op.output);
-  if ((inputs.a && !op.a) || (inputs.b && !op.b) || (inputs.history && !op.history))
-    throw bitnet::InputError(name + ": an input of the operation is missing");
-  if (op.output.tap == Tap::inp_embd) {
-    if (op.tokens.size() != op.positions.size())
-      throw bitnet::InputError(name + ": it needs one token per row");
-    impl_->check_tokens(op.tokens);
-  }
-  return impl_->evaluate(op).values;
+void Oracle::evaluate_layer(const bitnet::LayerInputs& inputs, const Hook& hook) {
+  bitnet::check(config(), inputs);
+  if (!inputs.positions.empty()) impl_->evaluate_layer(inputs, hook);
 }
 
 }  // namespace crossval

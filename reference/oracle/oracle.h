@@ -60,6 +60,10 @@ class Oracle {
   /// no part of the sequence. Throws InputError when the tap is not one of this model or an input is missing.
   std::vector<double> evaluate(const bitnet::Operation& operation);
 
+  /// One layer on given inputs: its taps are shown as `forward` shows them; no part of the sequence. Throws
+  /// InputError when an input is missing or the model has no such layer.
+  void evaluate_layer(const bitnet::LayerInputs& inputs, const Hook& hook);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
