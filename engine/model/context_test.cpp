@@ -190,6 +190,48 @@ TEST_P(EveryModel, SingleOperationsGiveTheBitsOfTheForwardPass) {
   }
 }
 
+TEST_P(EveryModel, SingleLayersGiveTheBitsOfTheForwardPass) {
+  std::map<TapId, std::vector<float>> taps;
+  Context context(model_, {.threads = 1, .batch = 1000});
+  const TapHook all{
+      .wants = [](TapId) { return true; },
+      .show = [&](const TapTensor& t) { taps[t.id].assign(t.data, t.data + t.offsets.back()); }};
+  context.forward(rows_of(tokens_), &all);
+  const Config& c = model_.config();
+  // Rows [first, last) of a tap; those of scores grow with the position.
+  const auto rows_between = [&](TapId id, std::int32_t first, std::int32_t last) {
+    std::int64_t begin = 0, end = 0;
+    for (std::int32_t p = 0; p < last; ++p) (p < first ? begin : end) += tap_width(c, id.tap, p);
+    const float* data = taps.at(id).data() + begin;
+    return std::vector<float>(data, data + end);
+  };
+  OperationEvaluator evaluator(model_, {.threads = 2});
+  for (const auto& [first, last] : {std::pair{0, 150}, {0, 1}, {1, 2}, {63, 64}, {64, 97}, {149, 150}})
+    for (int layer = 0; layer < c.n_layer; ++layer) {
+      std::vector<std::int32_t> positions(static_cast<std::size_t>(last - first));
+      std::iota(positions.begin(), positions.end(), first);
+      const TapId input = *inputs_of(c, {Tap::attn_norm, layer}).a;
+      std::vector<TapId> shown;
+      evaluator.evaluate_layer(
+          {.layer = layer,
+           .positions = positions,
+           .input = taps.at(input).data() + first * c.n_embd,
+           .keys = first > 0 ? taps.at({Tap::k_rope, layer}).data() : nullptr,
+           .values = first > 0 ? taps.at({Tap::v_proj, layer}).data() : nullptr},
+          {.wants = [](TapId id) { return id.tap != Tap::ffn_norm; },
+           .show =
+               [&, first = first, last = last](const TapTensor& t) {
+                 shown.push_back(t.id);
+                 EXPECT_EQ(t.rows(), last - first);
+                 EXPECT_TRUE(same_bits({t.data, t.data + t.offsets.back()}, rows_between(t.id, first, last)))
+                     << to_string(t.id) << " at " << first;
+               }});
+      auto expected = layer_taps(c, layer);
+      std::erase(expected, TapId{Tap::ffn_norm, layer});
+      EXPECT_EQ(shown, expected);
+    }
+}
+
 TEST_P(EveryModel, TruncatedTokensLeaveNoTrace) {
   const std::vector<float> expected = whole();
   Context context(model_, {.threads = 2});
@@ -220,6 +262,26 @@ TEST(Context, RefusesWhatDoesNotFitAndEvaluatesNothing) {
   EXPECT_THROW(context.forward(rows_of(std::span(tokens).first(1))), InputError);
   EXPECT_THROW(Context(model, {.isa = "mmx"}), InputError);
   EXPECT_THROW(Context(model, {.threads = -1}), InputError);
+}
+
+TEST(OperationEvaluator, RefusesALayerThatLacksSomething) {
+  const Model model = test::make_model(test::tiny_shape());
+  OperationEvaluator evaluator(model, {.threads = 1});
+  const std::vector<float> row(static_cast<std::size_t>(model.config().n_embd));
+  const std::vector<std::int32_t> zero{0}, third{2}, apart{0, 2}, negative{-1};
+  const TapHook blind{.wants = [](TapId) { return false; }, .show = {}};
+  const auto refused = [&](LayerInputs inputs) {
+    EXPECT_THROW(evaluator.evaluate_layer(inputs, blind), InputError);
+  };
+  const int layers = static_cast<int>(model.config().n_layer);
+  refused({.layer = layers, .positions = zero, .input = row.data()});
+  refused({.layer = -1, .positions = zero, .input = row.data()});
+  refused({.layer = 0, .positions = zero});
+  refused({.layer = 0, .positions = apart, .input = row.data()});
+  refused({.layer = 0, .positions = negative, .input = row.data()});
+  refused({.layer = 0, .positions = third, .input = row.data(), .keys = row.data()});
+  EXPECT_NO_THROW(evaluator.evaluate_layer({.layer = 0, .positions = zero, .input = row.data()}, blind));
+  EXPECT_NO_THROW(evaluator.evaluate_layer({.layer = 0, .positions = {}}, blind));
 }
 
 TEST(Context, AnUntiedHeadIsUsedAndWarnedOf) {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -386,6 +387,48 @@ TEST_F(EmulatorOf, EvaluatesEachOperationAsItsForwardPassDoes) {
   }
 }
 
+TEST_F(EmulatorOf, EvaluatesEachLayerAsItsForwardPassDoes) {
+  const auto file = bitnet::gguf::File::open(kFixtures / "awkward.gguf");
+  for (const int width : {16, 8})
+    for (const auto batch_class : {EmulatorBatchClass::by_tokens, EmulatorBatchClass::several}) {
+      auto options = own_rope();
+      options.width = width;
+      options.batch_class = batch_class;
+      Emulator emulator(file, options), beside(file, options);
+      const auto& c = emulator.config();
+      const auto tokens = some_tokens(80, 250);
+      std::map<TapId, std::vector<float>> past;  // of the positions before
+      std::size_t compared = 0, at = 0;
+      for (const std::size_t n : {3u, 1u, 1u, 29u, 1u, 33u, 2u, 1u}) {
+        const auto shown = evaluate(emulator, std::span(tokens).subspan(at, n));
+        std::vector<std::int32_t> positions;
+        for (std::size_t t = 0; t < n; ++t) positions.push_back(static_cast<std::int32_t>(at + t));
+        const auto values_of = [&](TapId id) -> const std::vector<float>& {
+          return std::ranges::find(shown, id, &Shown::id)->values;
+        };
+        for (int layer = 0; layer < c.n_layer; ++layer) {
+          std::vector<Shown> expected, got;
+          for (const Shown& tap : shown)
+            if (tap.id.layer == layer) expected.push_back(tap);
+          beside.evaluate_layer(
+              {layer, positions, values_of(*bitnet::inputs_of(c, {Tap::attn_norm, layer}).a).data(),
+               past[{Tap::k_rope, layer}].data(), past[{Tap::v_proj, layer}].data()},
+              {[](TapId) { return true; },
+               [&](TapId id, std::span<const std::int64_t> offsets, std::span<float> values) {
+                 got.push_back({id, {offsets.begin(), offsets.end()}, {values.begin(), values.end()}});
+               }});
+          ASSERT_EQ(differing(got, expected), 0) << n << " tokens at " << at << ", layer " << layer;
+          compared += got.size();
+        }
+        for (const Shown& tap : shown)
+          past[tap.id].insert(past[tap.id].end(), tap.values.begin(), tap.values.end());
+        at += n;
+      }
+      EXPECT_EQ(compared, 8 * static_cast<std::size_t>(c.n_layer) * bitnet::layer_taps(c, 0).size());
+      EXPECT_EQ(beside.position(), 0);
+    }
+}
+
 TEST_F(EmulatorOf, ChangedValuesGoOn) {
   const auto file = bitnet::gguf::File::open(kFixtures / "bundled.gguf");
   Emulator emulator(file, own_rope());
@@ -421,6 +464,19 @@ TEST_F(EmulatorOf, TheParticipantShowsWhatTheEmulatorComputes) {
       });
   EXPECT_EQ(differing(shown, evaluate(emulator, tokens)), 0);
   EXPECT_EQ(participant->identity().name, "emulator");
+
+  // One layer, beside the sequence: the input of layer 0 is the first tap.
+  ASSERT_TRUE(participant->can_evaluate_layer());
+  std::vector<Shown> layer, expected;
+  const std::vector<std::int32_t> positions{0, 1, 2};
+  participant->evaluate_layer(
+      {0, positions, shown[0].values.data(), nullptr, nullptr}, [](TapId id) { return id.tap != Tap::kq; },
+      [&](Tensor&& t) {
+        layer.push_back({t.id, t.offsets, t.values});
+      });
+  for (const Shown& tap : shown)
+    if (tap.id.layer == 0 && tap.id.tap != Tap::kq) expected.push_back(tap);
+  EXPECT_EQ(differing(layer, expected), 0);
   EXPECT_EQ(participant->identity().details.at("width"), "16");
   EXPECT_EQ(participant->identity().details.at("rope"), "own");
 }

@@ -460,6 +460,47 @@ TEST(OracleForward, EveryTapIsItsOperationOnTheTapsBefore) {
   }
 }
 
+TEST(OracleForward, EveryLayerIsItselfOnItsInputs) {
+  // The inputs are binary32, so all taps are rounded to it; layer 0 reads the file's own numbers either way.
+  for (const TestShape& shape : shapes()) {
+    const Loaded loaded(TestModel{shape});
+    for (const bool round : {true, false}) {
+      Oracle oracle = loaded.oracle({.threads = 2, .round_taps = round});
+      const auto taps = record(oracle, kTokens, 4);
+      oracle.reset();
+      const bitnet::Config& c = oracle.config();
+      const auto floats = [&](TapId id) {
+        const auto& values = taps.at(id).values;
+        return std::vector<float>(values.begin(), values.end());
+      };
+      for (const auto& [first, last] : {std::pair{0, 11}, {0, 1}, {4, 5}, {3, 9}, {10, 11}})
+        for (int layer = 0; layer < (round ? c.n_layer : 1); ++layer) {
+          if (!round && first > 0) continue;  // keys and values would be rounded twice
+          std::vector<std::int32_t> positions(last - first);
+          std::iota(positions.begin(), positions.end(), first);
+          const auto x = floats(*bitnet::inputs_of(c, {Tap::attn_norm, layer}).a);
+          const auto keys = floats({Tap::k_rope, layer}), values = floats({Tap::v_proj, layer});
+          std::vector<TapId> order;
+          oracle.evaluate_layer({layer, positions, x.data() + first * c.n_embd, keys.data(), values.data()},
+                                {[](TapId) { return true; },
+                                 [&, first = first, last = last](
+                                     TapId id, std::span<const std::int64_t> offsets, std::span<double> got) {
+                                   order.push_back(id);
+                                   const Shown& whole = taps.at(id);
+                                   ASSERT_EQ(std::ssize(offsets), last - first + 1);
+                                   const std::vector<double> wanted(
+                                       whole.values.begin() + whole.offsets[first],
+                                       whole.values.begin() + whole.offsets[last]);
+                                   EXPECT_EQ(std::vector<double>(got.begin(), got.end()), wanted)
+                                       << bitnet::to_string(id) << " at " << first;
+                                 }});
+          EXPECT_EQ(order, bitnet::layer_taps(c, layer));
+        }
+      EXPECT_EQ(oracle.position(), 0);
+    }
+  }
+}
+
 TEST(OracleForward, RowsAreAsWideAsTheTapsSay) {
   const Loaded loaded(TestModel{TestShape{}});
   Oracle oracle = loaded.oracle();
@@ -614,6 +655,17 @@ TEST(OracleRefuses, WhatIsNoRequest) {
            }),
            "positions");
   EXPECT_TRUE(run(oracle, {Tap::q_proj, 0}, {.rows = 0}).empty());
+
+  const std::vector<std::int32_t> fourth{3};
+  const auto row = random_row(128, 1);
+  contains(refusal([&] {
+             oracle.evaluate_layer({2, fourth, row.data(), row.data(), row.data()}, {});
+           }),
+           "layer 2");
+  contains(refusal([&] {
+             oracle.evaluate_layer({1, fourth, row.data(), row.data(), nullptr}, {});
+           }),
+           "missing");
 }
 
 TEST(OracleRefuses, WhatIsNoModelOfIts) {
