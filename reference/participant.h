@@ -85,7 +85,8 @@ class Participant {
   virtual std::vector<float> evaluate(const bitnet::Operation& operation) = 0;
 
   /// Whether `evaluate_layer` works. It shows every wanted tap of one layer on given inputs, one row per
-  /// position, as `eval` would; the sequence stays what it was.
+  /// position, as `eval` would; the sequence stays what it was. Called on another thread while `eval` runs,
+  /// never beside `evaluate`.
   virtual bool can_evaluate_layer() const { return false; }
   virtual void evaluate_layer(const bitnet::LayerInputs& /*inputs*/,
                               const std::function<bool(TapId)>& /*wanted*/, const TensorSink& /*sink*/) {

@@ -36,25 +36,35 @@ class EngineParticipant final : public Participant {
             const TensorSink& sink) override {
     rows_.clear();
     for (Token t : tokens) rows_.push_back({.token = t, .sequence = 0, .logits = false});
-    const bitnet::TapHook hook{
-        .wants = wanted,
-        .show =
-            [&sink](const bitnet::TapTensor& tap) {
-              sink(Tensor{.id = tap.id,
-                          .offsets = {tap.offsets.begin(), tap.offsets.end()},
-                          .values = {tap.data, tap.data + tap.offsets.back()}});
-            },
-    };
+    const bitnet::TapHook hook = hook_of(wanted, sink);
     context_.forward(rows_, &hook);
   }
 
   bool can_evaluate() const override { return true; }
   std::vector<float> evaluate(const bitnet::Operation& operation) override {
-    if (!evaluator_) evaluator_.emplace(*model_, options_);
-    return evaluator_->evaluate(operation);
+    return evaluator().evaluate(operation);
+  }
+
+  bool can_evaluate_layer() const override { return true; }
+  void evaluate_layer(const bitnet::LayerInputs& inputs, const std::function<bool(TapId)>& wanted,
+                      const TensorSink& sink) override {
+    evaluator().evaluate_layer(inputs, hook_of(wanted, sink));
   }
 
  private:
+  static bitnet::TapHook hook_of(const std::function<bool(TapId)>& wanted, const TensorSink& sink) {
+    return {.wants = wanted, .show = [&sink](const bitnet::TapTensor& tap) {
+              sink(Tensor{.id = tap.id,
+                          .offsets = {tap.offsets.begin(), tap.offsets.end()},
+                          .values = {tap.data, tap.data + tap.offsets.back()}});
+            }};
+  }
+
+  bitnet::OperationEvaluator& evaluator() {
+    if (!evaluator_) evaluator_.emplace(*model_, options_);
+    return *evaluator_;
+  }
+
   std::shared_ptr<const bitnet::Model> model_;
   bitnet::ContextOptions options_;
   bitnet::Context context_;
