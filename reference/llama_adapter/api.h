@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #if __has_include(<ggml-cpu.h>) && !defined(CROSSVAL_GGML_CPU_NOT_LINKED)
 #include <ggml-cpu.h>
@@ -67,7 +68,8 @@ template <class Params>
 void keep_on_cpu(Params& params) {
   params.n_gpu_layers = 0;
   if constexpr (requires { params.devices[0] = nullptr; }) {
-    static ggml_backend_dev_t none[] = {nullptr};
+    using Device = std::remove_reference_t<decltype(params.devices[0])>;
+    static Device none[1] = {};
     params.devices = none;
   }
   if constexpr (requires { params.flash_attn = false; }) params.flash_attn = false;
