@@ -14,6 +14,7 @@
 #define CROSSVAL_INLINE inline
 #endif
 #if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
 #include <immintrin.h>
 #define CROSSVAL_AVX2 __attribute__((target("avx2,fma,f16c")))
 #endif
@@ -285,6 +286,7 @@ CROSSVAL_AVX2 inline void widen_f16c(const std::byte* half, std::int64_t n, floa
 
 // ---- Compiled once for any CPU and once for AVX2 with FMA and F16C ----
 
+// NOLINTBEGIN(bugprone-macro-parentheses): an attribute and functions
 #define CROSSVAL_LOOPS(NAME, TARGET, TERNARY, WIDEN)                                                         \
   template <int L>                                                                                           \
   struct NAME {                                                                                              \
@@ -319,6 +321,15 @@ CROSSVAL_LOOPS(Plain, , code_dot, widen)
 CROSSVAL_LOOPS(Wide, CROSSVAL_AVX2, code_dot_avx2, widen_f16c)
 #endif
 #undef CROSSVAL_LOOPS
+// NOLINTEND(bugprone-macro-parentheses)
+
+#if defined(CROSSVAL_AVX2)
+// clang 14 does not take "f16c" in __builtin_cpu_supports.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
 
 }  // namespace
 
@@ -328,7 +339,7 @@ const Loops& plain_loops_of(int width) {
 
 const Loops& loops_of(int width) {
 #if defined(CROSSVAL_AVX2)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
     return width == 16 ? Wide<16>::kLoops : Wide<8>::kLoops;
 #endif
   return plain_loops_of(width);

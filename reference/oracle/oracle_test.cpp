@@ -125,7 +125,10 @@ std::vector<TestShape> shapes() {
   factors.rope_freqs = true;
   factors.rope_factor = 4;
   factors.n_head_kv = 4;
-  return {plain, old, factors};
+  TestShape llama = plain;  // SiLU, no sub-norms, neighbours turn
+  llama.architecture = "llama";
+  llama.untied = true;
+  return {plain, old, factors, llama};
 }
 
 // ---- One operation at a time ----
@@ -274,6 +277,7 @@ TEST(OracleOperation, RopeTurnsPairsByTheClosedForm) {
     const Loaded loaded(model);
     Oracle oracle = loaded.oracle();
     const std::size_t half = shape.n_rot / 2, heads = shape.n_head, hd = shape.head_dim;
+    const bool neighbours = shape.architecture == "llama";
     const auto x = random_row(heads * hd, 3);
     const auto still = run(oracle, {Tap::q_rope, 0}, {.a = x});
     for (std::size_t k = 0; k < x.size(); ++k) EXPECT_EQ(still[k], static_cast<double>(x[k]));
@@ -286,16 +290,17 @@ TEST(OracleOperation, RopeTurnsPairsByTheClosedForm) {
         if (i >= 2 * half) {
           EXPECT_EQ(y[at], static_cast<double>(x[at]));
         } else {
-          const std::size_t pair = i % half;
+          const std::size_t pair = neighbours ? i / 2 : i % half;
+          const std::size_t first = neighbours ? 2 * pair : pair, second = first + (neighbours ? 1 : half);
           long double theta =
               p * std::pow(static_cast<long double>(shape.freq_base),
                            -2.0L * static_cast<long double>(pair) / static_cast<long double>(shape.n_rot));
           theta /= static_cast<long double>(shape.rope_factor);
           if (shape.rope_freqs) theta /= static_cast<long double>(model.at("rope_freqs.weight").values[pair]);
-          const long double x0 = static_cast<long double>(x[h * hd + pair]);
-          const long double x1 = static_cast<long double>(x[h * hd + pair + half]);
-          const long double expected = i < half ? x0 * std::cos(theta) - x1 * std::sin(theta)
-                                                : x0 * std::sin(theta) + x1 * std::cos(theta);
+          const long double x0 = static_cast<long double>(x[h * hd + first]);
+          const long double x1 = static_cast<long double>(x[h * hd + second]);
+          const long double expected = i == first ? x0 * std::cos(theta) - x1 * std::sin(theta)
+                                                  : x0 * std::sin(theta) + x1 * std::cos(theta);
           // |x| <= 4; the angle, at most 37, carries a few ulp of its own.
           EXPECT_NEAR(y[at], static_cast<double>(expected), 8 * 37 * 4 * 0x1p-53) << i;
         }
