@@ -44,12 +44,17 @@ int row_dimension(TapId id, const ggml_tensor* node, std::int64_t rows) {
   return last + 1;  // one token: all that there is
 }
 
+Node described(const ggml_tensor* node) {
+  const ggml_tensor* source = node->src[0];
+  return {node->name, ggml_op_name(node->op), ggml_op_desc(node), source ? source->name : ""};
+}
+
 }  // namespace
 
 bool Capture::asked(const ggml_tensor* node) {
   pending_.reset();
   if (error_) return false;
-  const auto id = follower_.next(node->name, ggml_op_name(node->op));
+  const auto id = follower_.next(described(node));
   if (!id || !wanted_->contains(*id)) return false;
   pending_ = id;
   return true;
@@ -131,7 +136,7 @@ void Capture::show(const ggml_tensor* node) {
 }
 
 bool Survey::asked(const ggml_tensor* node) {
-  nodes_.push_back({node->name, ggml_op_name(node->op), ggml_op_desc(node)});
+  nodes_.push_back(described(node));
   const ggml_tensor* weights = node->src[0];
   if (node->op != GGML_OP_MUL_MAT || !weights) return false;
   const char* type = ggml_type_name(weights->type);

@@ -41,14 +41,56 @@ bool any_of(std::string_view name, std::initializer_list<std::string_view> names
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+// The layer of "blk.3.ffn_down.weight" and the name of what comes of a product with it; empty for others.
+Name product_with(std::string_view weights) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kNames = {
+      {{"attn_q", "Qcur"},
+       {"attn_k", "Kcur"},
+       {"attn_v", "Vcur"},
+       {"attn_output", "attn_out"},
+       {"ffn_gate", "ffn_gate"},
+       {"ffn_up", "ffn_up"},
+       {"ffn_down", "ffn_down"}}};
+  constexpr std::string_view kHead = "blk.", kTail = ".weight";
+  if (!weights.starts_with(kHead) || !weights.ends_with(kTail)) return {};
+  weights.remove_prefix(kHead.size());
+  weights.remove_suffix(kTail.size());
+  int layer = -1;
+  const auto [end, error] = std::from_chars(weights.data(), weights.data() + weights.size(), layer);
+  if (error != std::errc() || layer < 0) return {};
+  const std::string_view rest(end, static_cast<std::size_t>(weights.data() + weights.size() - end));
+  for (const auto& [matrix, product] : kNames)
+    if (rest.size() == matrix.size() + 1 && rest.front() == '.' && rest.substr(1) == matrix)
+      return {product, layer};
+  return {};
+}
+
+// The name of a node, or, where it has none but a number, the one that its operand gives it.
+std::string name_of(const Node& node) {
+  const std::string_view name = node.name;
+  if (!name.starts_with("node_")) return node.name;
+  Name given;
+  if (node.op == "MUL_MAT") given = product_with(node.first_source);
+  const Name source = split(node.first_source);
+  if (node.op == "FUSED_RMS_NORM" && any_of(source.base, {"ffn_inp", "ffn_norm"}))
+    given = {"ffn_norm", source.layer};
+  if (node.op == "FUSED_MUL_UNARY" && any_of(source.base, {"ffn_gate", "ffn_gate_b", "ffn_gate_s"}))
+    given = {"ffn_gate_par", source.layer};
+  if (given.base.empty()) return node.name;
+  return std::string(given.base) + "-" + std::to_string(given.layer);
+}
+
 // The tap that a node may be. Of several candidates in one layer the last is meant: the matrix product is
 // followed by its scale and its bias, and each of them bears the name.
 std::optional<Tap> candidate(std::string_view base, std::string_view op, bool layer_has_ffn_down) {
   if (any_of(base, {"inp_embd", "embd"})) return Tap::inp_embd;
+  if (op == "GET_ROWS") return std::nullopt;  // the rows that the last layer keeps: all, here
   if (base == "attn_norm") return Tap::attn_norm;
   if (base == "Qcur") return op == "ROPE" ? Tap::q_rope : Tap::q_proj;
   if (base == "Kcur") return op == "ROPE" ? Tap::k_rope : Tap::k_proj;
   if (base == "Vcur") return Tap::v_proj;
+  if (base == "Qcur_roped") return Tap::q_rope;
+  if (base == "Kcur_roped") return Tap::k_rope;
   if (base == "kq") return Tap::kq;
   if (any_of(base, {"kq_soft_max_ext", "kq_soft_max"})) return Tap::kq_soft_max;
   // kqv_out: the joined heads where a sub-norm follows or where the output projection has a name of its own,
@@ -58,7 +100,8 @@ std::optional<Tap> candidate(std::string_view base, std::string_view op, bool la
   if (any_of(base, {"attn_o_out", "attn_out"})) return Tap::attn_out;
   if (base == "attn_sub_norm") return Tap::attn_sub_norm;
   if (base == "ffn_inp") return Tap::ffn_inp;
-  if (base == "ffn_norm") return Tap::ffn_norm;
+  // Where the norm is one operation with the multiplication by its weight, its name may be on the sum before.
+  if (base == "ffn_norm") return op == "ADD" ? Tap::ffn_inp : Tap::ffn_norm;
   if (any_of(base, {"ffn_gate", "ffn_gate_b", "ffn_gate_s"})) return Tap::ffn_gate;
   if (any_of(base, {"ffn_up", "ffn_up_b", "ffn_up_s"})) return Tap::ffn_up;
   if (any_of(base, {"ffn_silu", "ffn_gelu", "ffn_relu", "ffn_sqr(relu)", "ffn_act"})) return Tap::ffn_act;
@@ -79,7 +122,8 @@ std::optional<Tap> candidate(std::string_view base, std::string_view op, bool la
 TapPlan::TapPlan(const std::vector<Node>& nodes) {
   std::set<int> with_ffn_down;
   for (const Node& node : nodes)
-    if (const Name name = split(node.name); name.base == "ffn_down") with_ffn_down.insert(name.layer);
+    if (const std::string name = name_of(node); split(name).base == "ffn_down")
+      with_ffn_down.insert(split(name).layer);
 
   std::map<TapId, std::pair<Key, std::size_t>> chosen;  // and the place of the node in the order
   std::map<std::pair<std::string, std::string>, int> seen;
@@ -87,12 +131,13 @@ TapPlan::TapPlan(const std::vector<Node>& nodes) {
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     const Node& node = nodes[i];
     if (arranges(node.op)) continue;
-    const int occurrence = seen[{node.name, node.op}]++;
-    const Name name = split(node.name);
+    const std::string full_name = name_of(node);
+    const int occurrence = seen[{full_name, node.op}]++;
+    const Name name = split(full_name);
     const auto tap = candidate(name.base, node.op, with_ffn_down.contains(name.layer));
     if (!tap || bitnet::has_layer(*tap) != (name.layer >= 0)) continue;
-    chosen[{*tap, name.layer}] = {{node.name, node.op, occurrence}, i};
-    if (*tap == Tap::ffn_act) activation_ = name.base;
+    chosen[{*tap, name.layer}] = {{full_name, node.op, occurrence}, i};
+    if (*tap == Tap::ffn_act) activation_ = std::string(name.base);
     if (*tap == Tap::ffn_par && node.op != "MUL") fused = node.kind;
   }
   if (activation_.empty()) activation_ = fused;
@@ -105,9 +150,9 @@ TapPlan::TapPlan(const std::vector<Node>& nodes) {
   for (const auto& [place, id] : order) taps_.push_back(id);
 }
 
-std::optional<TapId> TapPlan::Follower::next(std::string_view name, std::string_view op) {
-  if (arranges(op)) return std::nullopt;
-  std::pair<std::string, std::string> key{name, op};
+std::optional<TapId> TapPlan::Follower::next(const Node& node) {
+  if (arranges(node.op)) return std::nullopt;
+  std::pair<std::string, std::string> key{name_of(node), node.op};
   const int occurrence = seen_[key]++;
   const auto found = plan_->nodes_.find({std::move(key.first), std::move(key.second), occurrence});
   if (found == plan_->nodes_.end()) return std::nullopt;

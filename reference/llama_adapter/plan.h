@@ -1,8 +1,8 @@
 #pragma once
 // Which node of a library's graph is which canonical tap. Names come twice and thrice in a layer and mean
 // other things in other architectures, so a node is known by its name, its operation and how many of both
-// came before; and what a name means may depend on what else the layer has. Hence the plan is made once, from
-// the list of all nodes of one evaluation.
+// came before; one without a name by what it works on; and what a name means may depend on what else the
+// layer has. Hence the plan is made from the list of all nodes of one evaluation.
 
 #include <map>
 #include <optional>
@@ -17,9 +17,10 @@ namespace crossval::llama_adapter {
 
 /// A node in the order of execution.
 struct Node {
-  std::string name;  // "Qcur-3"
-  std::string op;    // "MUL_MAT", as ggml_op_name says it
-  std::string kind;  // as ggml_op_desc says it: "SILU" where op is "UNARY"
+  std::string name;               // "Qcur-3"
+  std::string op;                 // "MUL_MAT", as ggml_op_name says it
+  std::string kind;               // as ggml_op_desc says it: "SILU" where op is "UNARY"
+  std::string first_source = {};  // the name of its first operand: "blk.3.attn_q.weight"
 };
 
 class TapPlan {
@@ -37,7 +38,7 @@ class TapPlan {
   class Follower {
    public:
     explicit Follower(const TapPlan& plan) : plan_(&plan) {}
-    std::optional<bitnet::TapId> next(std::string_view name, std::string_view op);
+    std::optional<bitnet::TapId> next(const Node& node);
 
    private:
     const TapPlan* plan_;

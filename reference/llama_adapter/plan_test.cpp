@@ -22,7 +22,7 @@ std::map<std::string, std::size_t> shown(const Nodes& nodes) {
   TapPlan::Follower follower(plan);
   std::map<std::string, std::size_t> at;
   for (std::size_t i = 0; i < nodes.size(); ++i)
-    if (const auto id = follower.next(nodes[i].name, nodes[i].op)) {
+    if (const auto id = follower.next(nodes[i])) {
       EXPECT_TRUE(at.emplace(bitnet::to_string(*id), i).second) << bitnet::to_string(*id) << " comes twice";
     }
   EXPECT_EQ(at.size(), plan.taps().size());
@@ -184,6 +184,41 @@ TEST(TapPlan, LaterLibraries) {
                                                               {"ffn_par-0", 12},
                                                               {"ffn_down-0", 13}}));
   EXPECT_EQ(TapPlan(nodes).activation(), "SWIGLU");
+}
+
+// ik_llama.cpp: norms are one operation with their weight, the name of the FFN's is on the sum before it;
+// gate, activation and product are one; roped queries have a name of their own; and some nodes have none.
+TEST(TapPlan, FusedAndUnnamedNodes) {
+  const Nodes nodes = {{"attn_norm-1", "FUSED_RMS_NORM", "FUSED_RMS_NORM", "l_out-0"},
+                       {"Qcur-1", "MUL_MAT", "MUL_MAT", "blk.1.attn_q.weight"},
+                       {"Qcur_roped-1", "ROPE", "ROPE", "Qcur-1 (reshaped)"},
+                       {"Kcur_roped-1", "ROPE", "ROPE", "Kcur-1 (reshaped)"},
+                       {"kqv_merged_cont-1", "CONT", "CONT", "kqv_merged-1"},
+                       {"kqv_out-1", "MUL_MAT", "MUL_MAT", "blk.1.attn_output.weight"},
+                       {"attn_out-1", "GET_ROWS", "GET_ROWS", "kqv_out-1"},
+                       {"sainp_get_rows-1", "GET_ROWS", "GET_ROWS", "l_out-0"},
+                       {"ffn_norm-1", "ADD", "ADD", "attn_out-1"},
+                       {"node_55", "FUSED_RMS_NORM", "FUSED_RMS_NORM", "ffn_norm-1"},
+                       {"ffn_gate-1", "MUL_MAT", "MUL_MAT", "blk.1.ffn_gate.weight"},
+                       {"ffn_up-1", "MUL_MAT", "MUL_MAT", "blk.1.ffn_up.weight"},
+                       {"node_58", "FUSED_MUL_UNARY", "FUSED_MUL_UNARY", "ffn_gate-1"},
+                       {"node_59", "MUL_MAT", "MUL_MAT", "blk.1.ffn_down.weight"},
+                       {"node_60", "MUL_MAT", "MUL_MAT", "blk.1.some_other.weight"},
+                       {"l_out-1", "ADD", "ADD", "node_59"}};
+  EXPECT_EQ(shown(nodes), (std::map<std::string, std::size_t>{{"attn_norm-1", 0},
+                                                              {"Qcur-1#1", 1},
+                                                              {"Qcur-1#2", 2},
+                                                              {"Kcur-1#2", 3},
+                                                              {"attn_ctx-1", 4},
+                                                              {"attn_out-1", 5},
+                                                              {"ffn_inp-1", 8},
+                                                              {"ffn_norm-1", 9},
+                                                              {"ffn_gate-1", 10},
+                                                              {"ffn_up-1", 11},
+                                                              {"ffn_par-1", 12},
+                                                              {"ffn_down-1", 13},
+                                                              {"l_out-1", 15}}));
+  EXPECT_EQ(TapPlan(nodes).activation(), "FUSED_MUL_UNARY");
 }
 
 TEST(TapPlan, NamesWithoutALayerOrWithMoreBehindItAreOthers) {

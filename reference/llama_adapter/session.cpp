@@ -103,7 +103,10 @@ Session::Session(const SessionOptions& options) : options_(options) {
   model_.reset(llama_api::load_model(options.model.c_str(), params));
   if (!model_) throw bitnet::InputError("the library does not load " + options.model);
   n_ctx_train_ = std::max<std::int64_t>(llama_api::n_ctx_train(model_.get()), 1);
-  survey();
+  const Survey first = survey(1);
+  single_ = TapPlan(first.nodes());
+  const std::int64_t most = options_.tokens_at_once > 0 ? options_.tokens_at_once : kMostTokens;
+  chunk_ = chunk_limit(first.widest_i2_s(), options_.threads, std::min(most, n_ctx_train_));
 }
 
 Session::~Session() = default;
@@ -188,21 +191,26 @@ Session::Context Session::make_context(std::int64_t n_ctx, std::int64_t n_ubatch
   return context;
 }
 
-// One token through the model, looked at and forgotten: which nodes there are, under which names.
-void Session::survey() {
+// A token or several through the model, looked at and forgotten: which nodes there are, under which names.
+Survey Session::survey(std::int64_t n_tokens) {
   constexpr std::int64_t kCells = 32;
-  constexpr std::int64_t kTokens = 3;
-  const Context context = make_context(std::min(kCells, n_ctx_train_), kTokens);
+  const Context context = make_context(std::min(kCells, n_ctx_train_), n_tokens);
   Survey survey;
   listener_.survey = &survey;
-  const llama_token token[] = {0};
-  const Batch batch(token, 0);
+  const std::vector<llama_token> tokens(static_cast<std::size_t>(n_tokens), 0);
+  const Batch batch(tokens, 0);
   const int status = llama_decode(context.get(), batch.get());
   listener_.survey = nullptr;
   if (status != 0) throw std::runtime_error("llama_decode fails with " + std::to_string(status));
-  plan_ = TapPlan(survey.nodes());
-  const std::int64_t most = options_.tokens_at_once > 0 ? options_.tokens_at_once : kMostTokens;
-  chunk_ = chunk_limit(survey.widest_i2_s(), options_.threads, std::min(most, n_ctx_train_));
+  return survey;
+}
+
+// The nodes of several tokens are asked for when they are first needed: some types of weights bear one token
+// alone.
+const TapPlan& Session::plan_for(std::int64_t n_tokens) {
+  if (n_tokens == 1) return single_;
+  if (!several_) several_ = TapPlan(survey(2).nodes());
+  return *several_;
 }
 
 void Session::reset() {
@@ -252,7 +260,7 @@ void Session::eval(std::span<const llama_token> tokens, const std::set<TapId>& w
     if (token < 0 || token >= n_vocab())
       throw bitnet::InputError("eval: no token has the id " + std::to_string(token));
   for (const TapId id : wanted)
-    if (std::find(plan_.taps().begin(), plan_.taps().end(), id) == plan_.taps().end())
+    if (std::find(single_.taps().begin(), single_.taps().end(), id) == single_.taps().end())
       throw Incomparable("eval: this library does not show " + bitnet::to_string(id));
 
   const std::int64_t start = position();
@@ -292,7 +300,7 @@ void Session::show(Step step, std::int64_t shown, const std::set<TapId>& wanted,
     sink(id, rows);
   };
   const Decode decoded{step.first, step.count + (step.company ? 1 : 0), shown - step.first, step.count};
-  Capture capture(plan_, wanted, decoded, counted);
+  Capture capture(plan_for(decoded.rows), wanted, decoded, counted);
   listener_.capture = &capture;
   try {
     decode(step);

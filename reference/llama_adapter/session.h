@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -43,7 +44,8 @@ class Session {
   std::int64_t n_ctx() const { return n_ctx_train_; }
   std::string architecture() const;
   std::string description() const;
-  const TapPlan& plan() const { return plan_; }
+  /// Of a single token; a library may name the nodes of several otherwise.
+  const TapPlan& plan() const { return single_; }
   /// Tokens that are evaluated at once, at most.
   std::int64_t chunk() const { return chunk_; }
 
@@ -80,7 +82,8 @@ class Session {
 
   static llama_api::EvalAnswer listen(ggml_tensor* node, bool ask, void* listener);
   Context make_context(std::int64_t n_ctx, std::int64_t n_ubatch);
-  void survey();
+  Survey survey(std::int64_t n_tokens);
+  const TapPlan& plan_for(std::int64_t n_tokens);
   void make_room(std::int64_t n_tokens);
   void decode(Step step);
   void show(Step step, std::int64_t shown, const std::set<bitnet::TapId>& wanted, const RowSink& sink);
@@ -89,7 +92,8 @@ class Session {
   Listener listener_;
   std::unique_ptr<llama_model, ModelDeleter> model_;
   Context context_;
-  TapPlan plan_;
+  TapPlan single_;
+  std::optional<TapPlan> several_;
   std::int64_t n_ctx_train_ = 0;
   std::int64_t n_ctx_ = 0;
   std::int64_t chunk_ = 0;
