@@ -1,76 +1,10 @@
 // The command as its users run it: exit codes, output, and what stays on disk.
 
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <string>
-#include <vector>
+#include "crossval/cli/cli_fixture.h"
 
 namespace {
 
-namespace fs = std::filesystem;
-using nlohmann::json;
-
-const std::string kRoot = CROSSVAL_SOURCE_DIR;
-const std::string kModel = kRoot + "/fixtures/model/bundled.gguf";
-const std::string kSmoke = kRoot + "/fixtures/suites/smoke.json";
-
-struct Result {
-  int exit_code = -1;
-  std::string output;  // stdout and stderr together
-};
-
-// Through a shell, so that limits, pipes and variables can be set in front.
-Result shell(const std::string& command) {
-  Result result;
-  FILE* pipe = ::popen(("{ " + command + " ; } 2>&1").c_str(), "r");
-  std::array<char, 4096> buffer{};
-  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe))
-    result.output.append(buffer.data(), n);
-  const int status = ::pclose(pipe);
-  // A signal is never an answer: 1000 and up stands for one.
-  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-  return result;
-}
-
-class Cli : public testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) /
-              (std::string("cli-") + testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  Result crossval(const std::string& arguments, const std::string& before = "") {
-    return shell(before + " " CROSSVAL_BINARY " " + arguments);
-  }
-  std::string main_job(const std::string& out) const {
-    return "--model " + kModel + " --prompts " + kSmoke + " --out " + path(out) + " --quiet";
-  }
-  std::vector<json> records(const std::string& out) const {
-    std::ifstream in(folder_ / out / "results.jsonl");
-    std::vector<json> all;
-    for (std::string line; std::getline(in, line);) all.push_back(json::parse(line));
-    return all;
-  }
-  // Everything but what names the machine and the time.
-  std::string figures(const std::string& out) const {
-    std::string text;
-    for (const json& r : records(out))
-      if (r["type"] != "run" && r["type"] != "perf") text += r.dump() + "\n";
-    return text;
-  }
-
-  fs::path folder_;
-};
+using namespace crossval::test;
 
 TEST_F(Cli, TheMainJobNeedsNoSubcommand) {
   const Result r = crossval(main_job("report"));
@@ -115,6 +49,14 @@ TEST_F(Cli, UsageErrorsAreTwoAndRunNothing) {
                                 job + " --tokens-from me",
                                 job + " --gates /nowhere.json",
                                 job + " --max-tokens -3",
+                                job + " --timeout 0",
+                                job + " --timeout -1",
+                                job + " --timeout soon",
+                                job + " --reference exec",
+                                job + " --reference exec:",
+                                job + " --reference \"exec:'never closed\"",
+                                job + " --reference exec:/nowhere/engine",
+                                job + " --reference bitnet.cpp:width=8",
                                 job + " --reference-batch 0",
                                 job + " --resume",
                                 job + " --baseline x.json",

@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "crossval/cli/commands.h"
+#include "crossval/participants/program.h"
 #include "crossval/records/record_file.h"
 #include "crossval/run/merge.h"
 #include "crossval/version.h"
 #include "engine/error.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/thread_pool.h"
+#include "reference/process/process_participant.h"
 #include "reports/escape.h"
 #include "reports/render.h"
 
@@ -49,6 +51,35 @@ void add_render(CLI::App& app, Outcome& outcome) {
   });
 }
 
+namespace {
+
+// What the adapter of bitnet.cpp says of the library that it drives, without a model.
+void print_bitnet_cpp() {
+  const auto adapter = find_llama_adapter();
+  if (!adapter) {
+    std::cout << "  bitnet.cpp: no adapter; " << llama_adapter_mend() << "\n";
+    return;
+  }
+  const auto line = [](const std::string& key, const std::string& value) {
+    std::cout << "    " << reports::escape_terminal(key) << ": " << reports::escape_terminal(value) << "\n";
+  };
+  try {
+    const Hello hello = probe_program(
+        {.words = {adapter->string()}, .name = "bitnet.cpp", .timeout = Seconds(60), .environment = {}});
+    std::cout << "  bitnet.cpp: yes\n";
+    line("adapter", adapter->string());
+    line("name", hello.identity.name);
+    line("version", hello.identity.version);
+    line("build", hello.identity.build);
+    for (const auto& [key, value] : hello.identity.details) line(key, value);
+  } catch (const std::exception& e) {
+    std::cout << "  bitnet.cpp: its adapter does not work: " << reports::escape_terminal(e.what())
+              << "\n    the mend: " << llama_adapter_mend() << "\n";
+  }
+}
+
+}  // namespace
+
 void add_doctor(CLI::App& app, Outcome& outcome) {
   CLI::App* command =
       app.add_subcommand("doctor", "show what this machine offers, what is missing and the mend");
@@ -64,8 +95,12 @@ void add_doctor(CLI::App& app, Outcome& outcome) {
               << "  engine: yes\n"
               << "  oracle: yes\n"
               << "  emulator: yes\n"
-              << "  bitnet.cpp, trace, exec: not in this version\n"
-              << "default reference (auto): emulator:rope=own\n";
+              << "  trace:FILE: yes\n"
+              << "  exec:WORDS: yes, any program that speaks the participant protocol\n";
+    print_bitnet_cpp();
+    std::cout << "default reference (auto): "
+              << (find_llama_adapter() ? "bitnet.cpp" : "emulator:rope=own, since there is no bitnet.cpp")
+              << "\n";
     outcome.exit_code = 0;
   });
 }

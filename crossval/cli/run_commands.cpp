@@ -66,6 +66,11 @@ void add_evaluation(CLI::App& command, Flags& flags) {
   command.add_option("--threads", flags.run.threads, "threads per participant (default: physical cores)")
       ->check(CLI::Range(1, 1024));
   command.add_option("--isa", flags.run.isa, "kernels of the engine: scalar, avx2, ... (default: the best)");
+  command
+      .add_option("--timeout", flags.run.timeout,
+                  "seconds that a participant's answer may take (exec, bitnet.cpp; default 120)")
+      ->check(CLI::Range(0.01, 1e6))
+      ->type_name("S");
   command.add_flag("--quiet", flags.run.quiet, "no progress on stderr");
 }
 

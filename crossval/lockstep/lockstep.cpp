@@ -284,9 +284,14 @@ void Lockstep::compare_local(std::size_t which, const Tensor& fed, std::int64_t 
 
   const auto start = std::chrono::steady_clock::now();
   const auto operation = fed_[which].inputs.operation(fed.id);
-  if (!operation)
-    throw Incomparable("tap " + bitnet::to_string(fed.id) +
-                       ": its inputs were not shown, so its local error is unknown");
+  if (!operation) {
+    const bitnet::OperationInputs inputs = bitnet::inputs_of(fed_model.config(), fed.id);
+    std::string names;
+    for (const auto& input : {inputs.a, inputs.b, inputs.history})
+      if (input) names += (names.empty() ? "" : ", ") + bitnet::to_string(*input);
+    throw Incomparable("tap " + bitnet::to_string(fed.id) + " came, but not all that it is made of (" +
+                       names + "), though it is listed, so its local error is unknown");
+  }
   const Tensor evaluated{.id = fed.id, .offsets = fed.offsets, .values = evaluator.evaluate(*operation)};
   if (evaluated.values.size() != fed.values.size()) check_shape(evaluated, fed);
   const Shown given{fed, fed_model, side};

@@ -5,9 +5,12 @@
 #include <vector>
 
 #include "crossval/participants/engine_participant.h"
+#include "crossval/participants/program.h"
 #include "engine/error.h"
+#include "engine/gguf/printable.h"
 #include "reference/emulator/participant.h"
 #include "reference/oracle/participant.h"
+#include "reference/trace/replay.h"
 
 namespace crossval {
 namespace {
@@ -32,26 +35,38 @@ int threads_of(const ParticipantSpec& spec, const ParticipantDefaults& defaults)
   return it == spec.options.end() ? defaults.threads : parse_threads(it->second);
 }
 
+// The table of the trace in use, where rope=trace asks for it.
+std::optional<bitnet::RecordedRope> recorded_rope(const ParticipantSpec& spec,
+                                                  const ParticipantDefaults& defaults) {
+  if (option(spec, "rope", "") != "trace") return std::nullopt;
+  if (!defaults.rope)
+    throw InputError("participant `" + spec.kind +
+                     "`: rope=trace needs a trace with a RoPE table as the other participant, such as "
+                     "--reference trace:FILE; or give another rope=");
+  return defaults.rope;
+}
+
 std::unique_ptr<Participant> make_oracle_from(const std::filesystem::path& path,
                                               const ParticipantDefaults& defaults, bool round_taps) {
   return make_oracle(path, {.threads = defaults.threads, .round_taps = round_taps});
 }
 
-constexpr const char* kKinds = "engine, oracle, emulator, auto";
+constexpr const char* kKinds = "engine, oracle, emulator, bitnet.cpp, auto, trace:FILE, exec:WORDS";
 
 // The options of a participant and their values, the default first; none listed: any text.
 using Known = std::map<std::string, std::vector<std::string>>;
 
 const Known* options_of(const std::string& kind) {
   static const std::map<std::string, Known> kOptions{
-      {"engine", {{"isa", {}}, {"threads", {}}, {"rope", {"own", "libm"}}}},
+      {"engine", {{"isa", {}}, {"threads", {}}, {"rope", {"own", "libm", "trace"}}}},
       {"oracle", {}},
+      {"bitnet.cpp", {}},
       {"emulator",
        {{"width", {"16", "8"}},
         {"quantizer", {"product", "fused"}},
         {"sums", {"exact", "int16"}},
         {"tinyblas", {"on", "off"}},
-        {"rope", {"libm", "own"}},
+        {"rope", {"libm", "own", "trace"}},
         {"generation", {"2", "reported-2026"}}}},
   };
   const auto it = kOptions.find(kind);
@@ -82,6 +97,10 @@ std::unique_ptr<Participant> make_emulator_from(const ParticipantSpec& spec,
   if (option(spec, "sums", "exact") == "int16") options.sums = emulation::Sums::int16;
   options.tinyblas = option(spec, "tinyblas", "on") == "on";
   if (option(spec, "rope", "libm") == "own") options.rope = emulation::Rope::own;
+  if (const auto table = recorded_rope(spec, defaults)) {
+    options.rope = emulation::Rope::table;
+    options.rope_table = {.cosines = table->cos, .sines = table->sin};
+  }
   if (option(spec, "generation", "2") != "2") options.generation = EmulatorGeneration::reported_2026;
   options.batch_class = batch_class;
   options.threads = defaults.threads;
@@ -98,10 +117,22 @@ ParticipantSpec parse_participant(std::string_view text) {
   if (spec.kind == "auto") {
     if (!rest.empty())
       throw InputError("participant `auto` has no options; name the participant to set them");
+    if (find_llama_adapter()) return {.kind = "bitnet.cpp"};
     // Without bitnet.cpp the emulator stands in, with the engine's own sines and cosines.
     return {.kind = "emulator", .options = {{"rope", "own"}}};
   }
-  if (spec.kind == "bitnet.cpp" || spec.kind == "trace" || spec.kind == "exec" || spec.kind == "self")
+  if (spec.kind == "trace") {
+    if (rest.empty()) throw InputError("participant `trace` needs its file: trace:FILE");
+    spec.options["file"] = rest;
+    return spec;
+  }
+  if (spec.kind == "exec") {
+    if (rest.empty()) throw InputError("participant `exec` needs a program: exec:WORDS");
+    spec.options["words"] = rest;
+    program_words(spec);  // refused now, not when the models are loaded
+    return spec;
+  }
+  if (spec.kind == "self")
     throw InputError("participant `" + spec.kind + "` is not there yet in this version; there are " + kKinds);
   const Known* known = options_of(spec.kind);
   if (!known) throw InputError("unknown participant `" + spec.kind.substr(0, 60) + "`; there are " + kKinds);
@@ -132,33 +163,66 @@ std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
                                               const ParticipantDefaults& defaults) {
   if (spec.kind == "oracle") return make_oracle_from(path, defaults, false);
   if (spec.kind == "emulator") return make_emulator_from(spec, path, defaults, EmulatorBatchClass::by_tokens);
-  return make_engine(
-      std::move(model),
-      {.isa = option(spec, "isa", defaults.isa),
-       .threads = threads_of(spec, defaults),
-       .rope = option(spec, "rope", "own") == "libm" ? bitnet::RopeMath::libm : bitnet::RopeMath::own});
+  if (spec.kind == "exec" || spec.kind == "bitnet.cpp")
+    return make_program(spec, model->config(), path, defaults, /*several=*/false);
+  if (spec.kind == "trace")
+    return make_replay(std::make_shared<const Trace>(Trace::open(spec.options.at("file"))), model->config());
+  return make_engine(std::move(model), {.isa = option(spec, "isa", defaults.isa),
+                                        .threads = threads_of(spec, defaults),
+                                        .rope = option(spec, "rope", "own") == "libm" ? bitnet::RopeMath::libm
+                                                                                      : bitnet::RopeMath::own,
+                                        .recorded_rope = recorded_rope(spec, defaults)});
 }
 
 std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
-                                             std::shared_ptr<const bitnet::Model>,
+                                             std::shared_ptr<const bitnet::Model> model,
                                              const std::filesystem::path& path,
                                              const ParticipantDefaults& defaults) {
   if (spec.kind == "oracle") return make_oracle_from(path, defaults, true);
   if (spec.kind == "emulator") return make_emulator_from(spec, path, defaults, EmulatorBatchClass::several);
+  if (spec.kind == "exec" || spec.kind == "bitnet.cpp")
+    return make_program(spec, model->config(), path, defaults, /*several=*/true);
   return nullptr;  // the engine has one way of computing: its self-noise is 0
 }
 
 std::string claim_of(const ParticipantSpec& candidate, const ParticipantSpec& reference) {
   const auto name = [](const ParticipantSpec& spec) {
     if (spec.kind == "engine") return std::string("engine");
+    if (spec.kind == "bitnet.cpp") return "live bitnet.cpp (" + spec.probed + ")";
+    if (spec.kind == "exec") return "the program that calls itself " + spec.probed;
+    if (spec.kind == "trace") return "a recorded trace of " + spec.recorded;
     if (spec.kind != "emulator") return "our " + spec.kind;
     return std::string("our emulator of bitnet.cpp") +
            (option(spec, "generation", "2") == "2" ? "" : " (generation 3 as reported, never checked)");
   };
-  if (candidate.kind == reference.kind)
-    return name(candidate) +
-           " against itself; nothing but its consistency is shown, and no bitnet.cpp was involved";
-  return name(candidate) + " against " + name(reference) + "; no bitnet.cpp was involved";
+  if (candidate.kind == reference.kind && candidate.kind != "trace" &&
+      (candidate.kind != "exec" || candidate.options == reference.options))
+    return name(candidate) + " against itself; nothing but its consistency is shown" +
+           (candidate.kind == "bitnet.cpp" || candidate.kind == "exec" ? ""
+                                                                       : ", and no bitnet.cpp was involved");
+  // What a program of the user's is, only the user knows.
+  const auto involved = [](const ParticipantSpec& spec) {
+    return spec.kind == "bitnet.cpp" || spec.kind == "exec" || spec.recorded.starts_with("bitnet.cpp");
+  };
+  return name(candidate) + " against " + name(reference) +
+         (involved(candidate) || involved(reference) ? "" : "; no bitnet.cpp was involved");
+}
+
+std::string probed_by(const ParticipantSpec& spec, const Participant& participant) {
+  const Identity id = participant.identity();
+  std::string text;
+  const auto add = [&text](const std::string& part) {
+    if (!part.empty()) text += (text.empty() ? "" : ", ") + part;
+  };
+  if (spec.kind == "bitnet.cpp") {
+    const auto generation = id.details.find("generation");
+    if (generation != id.details.end()) add("generation " + generation->second);
+    add(id.build);
+  } else if (spec.kind == "exec") {
+    add(id.name + (id.version.empty() ? "" : " ") + id.version);
+    add(id.build);
+  }
+  return bitnet::gguf::printable(text, 300);
 }
 
 }  // namespace crossval

@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "engine/model/context.h"
 #include "engine/model/model.h"
 #include "reference/participant.h"
 
@@ -15,15 +17,19 @@ namespace crossval {
 /// "engine:isa=avx2,threads=2" taken apart and checked; unknown kinds, options and values are InputErrors
 /// that list what is known.
 struct ParticipantSpec {
-  std::string kind;                            // "engine", "oracle", "emulator"
-  std::map<std::string, std::string> options;  // as given
+  std::string kind;                            // "engine", "oracle", "emulator", "bitnet.cpp", ...
+  std::map<std::string, std::string> options;  // as given; of "trace" the `file`, of "exec" its `words`
+  std::string recorded;                        // of "trace", once it was opened: who was recorded
+  std::string probed;  // of "bitnet.cpp" and "exec", once it was started: what it says it is
 };
 ParticipantSpec parse_participant(std::string_view text);
 
 /// What the flags of the command say to every participant.
 struct ParticipantDefaults {
-  std::string isa;  // --isa
-  int threads = 0;  // --threads; 0 = physical cores
+  std::string isa;                                // --isa
+  int threads = 0;                                // --threads; 0 = physical cores
+  double timeout = 120;                           // --timeout, seconds; of participants that are programs
+  std::optional<bitnet::RecordedRope> rope = {};  // of the trace in use, for rope=trace
 };
 
 /// The participant over a model. `path` is the file the model was loaded from.
@@ -38,6 +44,8 @@ std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
                                              const std::filesystem::path& path,
                                              const ParticipantDefaults& defaults);
 
+/// What a participant that is a program says it is, for `claim_of`: generation, build, version.
+std::string probed_by(const ParticipantSpec& spec, const Participant& participant);
 /// The first line of the report: what a comparison of these two supports.
 std::string claim_of(const ParticipantSpec& candidate, const ParticipantSpec& reference);
 

@@ -1,6 +1,7 @@
 #include "crossval/run/case_runner.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "crossval/run/answer.h"
 #include "crossval/run/noise_json.h"
@@ -16,6 +17,11 @@ using nlohmann::json;
 struct RecordFailure {
   std::exception_ptr error;
 };
+
+// Whether any token can be picked.
+bool has_number(const std::vector<float>& logits) {
+  return std::ranges::any_of(logits, [](float x) { return x > -std::numeric_limits<float>::infinity(); });
+}
 
 json comparison_record(const std::string& id, std::int64_t step, const Comparison& c) {
   const RowMetrics& m = c.worst.row;
@@ -131,6 +137,8 @@ void CaseRunner::run_steps(const PlannedCase& planned, Outcome& outcome, std::st
     write_comparisons(planned, step, result, outcome);
     write_tokens(planned, step, fed, result, outcome);
 
+    // Their comparisons have failed, and no token follows from such logits.
+    if (!has_number(result.candidate_logits) || !has_number(result.reference_logits)) break;
     const Token candidate = candidate_sampler.sample(result.candidate_logits, history);
     const Token reference = reference_sampler.sample(result.reference_logits, history);
     Token next = tokens_from_ == TokensFrom::candidate ? candidate : reference;
@@ -164,6 +172,7 @@ void CaseRunner::run_steps(const PlannedCase& planned, Outcome& outcome, std::st
             const auto row = t.row(t.rows() - 1);
             last.assign(row.begin(), row.end());
           });
+      if (!has_number(last)) break;
       const Token pick = candidate_sampler.sample(last, history);
       own.add(pick);
       history.push_back(pick);
@@ -181,8 +190,12 @@ CaseRunner::Outcome CaseRunner::run(const PlannedCase& planned, Participant& ref
   const Case& spec = planned.spec;
   try {
     try {
-      check_tokenization(planned, candidate_, "candidate");
-      check_tokenization(planned, reference, "reference");
+      candidate_.begin_case(spec.id);
+      reference.begin_case(spec.id);
+      for (const auto& [side, name] : {std::pair<Participant*, const char*>{&candidate_, "candidate"},
+                                       std::pair<Participant*, const char*>{&reference, "reference"}})
+        if (const auto outside = check_tokenization(planned, *side, name))
+          write({{"type", "skip"}, {"case", spec.id}, {"count", 0}, {"reason", *outside}}, false);
       run_steps(planned, outcome, answer, tokens);
     } catch (const Incomparable& e) {
       outcome.verdict = Verdict::incomparable;

@@ -28,7 +28,8 @@ struct RunOptions {
   TokensFrom tokens_from = TokensFrom::reference;
   std::int64_t max_tokens = -1;  // -1: as the suite says
   std::int64_t reference_batch = 1;
-  int threads = 0;  // 0: physical cores
+  int threads = 0;       // 0: physical cores
+  double timeout = 120;  // seconds that a participant's answer may take
   std::string isa;
   Shard shard;
   bool allow_other_model = false;  // replay a trace of another model or suite

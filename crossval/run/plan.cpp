@@ -6,6 +6,7 @@
 #include "crossval/compare/gates.h"
 #include "crossval/errors.h"
 #include "engine/error.h"
+#include "engine/gguf/printable.h"
 #include "engine/tokenizer/chat_template.h"
 
 namespace crossval {
@@ -74,18 +75,38 @@ PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::s
   return planned;
 }
 
-void check_tokenization(const PlannedCase& planned, Participant& participant, std::string_view side) {
-  if (!planned.spec.tokens.empty()) return;  // ids were given
-  const std::vector<Token> ids = participant.tokenize(planned.prompt, true, true);
-  if (ids == planned.tokens) return;
+std::optional<std::string> check_tokenization(const PlannedCase& planned, Participant& participant,
+                                              std::string_view side) {
+  if (!planned.spec.tokens.empty()) return std::nullopt;  // ids were given
+  const bool text = bitnet::gguf::valid_utf8(planned.prompt);
+  const auto outside = [&](const std::string& why) {
+    return "case `" + planned.spec.id +
+           "`: the prompt is no UTF-8, so the ids are those of the model file's " + "tokenizer; the " +
+           std::string(side) + "'s own are not compared: " + why;
+  };
+  std::vector<Token> ids;
+  try {
+    ids = participant.tokenize(planned.prompt, true, true);
+  } catch (const InputError& e) {
+    if (text) throw;
+    return outside(e.what());
+  }
+  if (ids == planned.tokens) return std::nullopt;
   const auto differs = std::mismatch(ids.begin(), ids.end(), planned.tokens.begin(), planned.tokens.end());
   const auto at = differs.first - ids.begin();
   const auto name = [&](std::vector<Token>::const_iterator it, std::vector<Token>::const_iterator end) {
-    return it == end ? std::string("nothing") : std::to_string(*it) + " `" + participant.piece(*it) + "`";
+    if (it == end) return std::string("nothing");
+    try {
+      return std::to_string(*it) + " `" + bitnet::gguf::printable(participant.piece(*it), 200) + "`";
+    } catch (const InputError&) {
+      return std::to_string(*it);
+    }
   };
-  throw Incomparable("case `" + planned.spec.id + "`: token ids differ at position " + std::to_string(at) +
-                     ": the " + std::string(side) + " has " + name(differs.first, ids.end()) +
-                     ", the model file's tokenizer " + name(differs.second, planned.tokens.end()));
+  const std::string difference = "token ids differ at position " + std::to_string(at) + ": the " +
+                                 std::string(side) + " has " + name(differs.first, ids.end()) +
+                                 ", the model file's tokenizer " + name(differs.second, planned.tokens.end());
+  if (!text) return outside(difference);
+  throw Incomparable("case `" + planned.spec.id + "`: " + difference);
 }
 
 }  // namespace crossval

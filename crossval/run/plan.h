@@ -36,7 +36,9 @@ struct PlannedCase {
 PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::string& suite_path);
 
 /// The candidate's or reference's own ids for the same text must be these. Throws Incomparable that names
-/// text, position, both ids and pieces.
-void check_tokenization(const PlannedCase& planned, Participant& participant, std::string_view side);
+/// text, position, both ids and pieces. Text that is no UTF-8 stays outside this comparison (bitnet.cpp's
+/// tokenizer throws): where it is refused, or its ids differ, the result says so.
+std::optional<std::string> check_tokenization(const PlannedCase& planned, Participant& participant,
+                                              std::string_view side);
 
 }  // namespace crossval

@@ -174,7 +174,8 @@ void record(const RunOptions& options) {
     throw bitnet::InputError("--reference " + options.reference.substr(0, 60) +
                              ": is a trace already; record a participant that computes");
   const auto model = std::make_shared<const bitnet::Model>(bitnet::Model::load(options.model));
-  const ParticipantDefaults defaults{.isa = options.isa, .threads = options.threads};
+  const ParticipantDefaults defaults{
+      .isa = options.isa, .threads = options.threads, .timeout = options.timeout};
   const auto participant = make_participant(spec, model, options.model, defaults);
   const auto twin = make_noise_twin(spec, model, options.model, defaults);
   std::vector<PlannedCase> planned;

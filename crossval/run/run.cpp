@@ -90,28 +90,31 @@ json run_record(const RunOptions& options, const Session& s, const Suite& suite,
   for (const auto& [tap, reason] : s.skipped_local)
     skipped_local.push_back({{"tap", bitnet::to_string(tap)}, {"reason", reason}});
   const char* const drivers[] = {"reference", "candidate", "suite"};
-  json record = {{"type", "run"},
-                 {"schema", "crossval.results/1"},
-                 {"time", now_utc()},
-                 {"claim", claim_of(s.candidate_spec, s.reference_spec)},
-                 {"crossval", {{"version", kVersion}, {"build", kBuild}, {"compiler", kCompiler}}},
-                 {"model", model_record(options.model, s.model_sha256, *s.model)},
-                 {"reference_model", nullptr},
-                 {"suite", {{"path", suite.path}, {"sha256", suite.sha256}, {"cases", suite.cases.size()}}},
-                 {"gates", {{"sha256", gates.sha256}, {"source", gates.source}, {"list", gate_list}}},
-                 {"candidate", identity_record(*s.candidate)},
-                 {"reference", identity_record(*s.reference)},
-                 {"arbiter", nullptr},
-                 {"tokens_from", drivers[static_cast<int>(options.tokens_from)]},
-                 {"reference_batch", options.reference_batch},
-                 {"filter", options.filter},
-                 {"local", !s.plan.local.empty()},
-                 {"shard", {{"index", options.shard.index}, {"count", options.shard.count}}},
-                 {"host", host()},
-                 {"taps", taps},
-                 {"skipped_taps", skipped},
-                 {"skipped_local", skipped_local},
-                 {"reproduce", options.command_line}};
+  json record = {
+      {"type", "run"},
+      {"schema", "crossval.results/1"},
+      {"time", now_utc()},
+      {"claim",
+       claim_of(s.candidate_spec, s.reference_spec) +
+           (s.plan.taps == std::vector{TapId{bitnet::Tap::result_output, -1}} ? "; logits only" : "")},
+      {"crossval", {{"version", kVersion}, {"build", kBuild}, {"compiler", kCompiler}}},
+      {"model", model_record(options.model, s.model_sha256, *s.model)},
+      {"reference_model", nullptr},
+      {"suite", {{"path", suite.path}, {"sha256", suite.sha256}, {"cases", suite.cases.size()}}},
+      {"gates", {{"sha256", gates.sha256}, {"source", gates.source}, {"list", gate_list}}},
+      {"candidate", identity_record(*s.candidate)},
+      {"reference", identity_record(*s.reference)},
+      {"arbiter", nullptr},
+      {"tokens_from", drivers[static_cast<int>(options.tokens_from)]},
+      {"reference_batch", s.plan.evaluation_tokens},
+      {"filter", options.filter},
+      {"local", !s.plan.local.empty()},
+      {"shard", {{"index", options.shard.index}, {"count", options.shard.count}}},
+      {"host", host()},
+      {"taps", taps},
+      {"skipped_taps", skipped},
+      {"skipped_local", skipped_local},
+      {"reproduce", options.command_line}};
   if (s.arbiter_spec)
     record["arbiter"] = {{"name", s.arbiter_spec->kind}, {"details", s.arbiter_spec->options}};
   if (s.evaluator) record["evaluator"] = identity_record(*s.evaluator);
@@ -192,7 +195,11 @@ Verdict coverage(const Totals& totals, const GateSet& gates, const Session& s, c
     complain(Verdict::invalid, "coverage: " + std::to_string(totals.tally.planned) +
                                    " comparisons were planned, but " + std::to_string(totals.tally.made) +
                                    " made and " + std::to_string(totals.tally.skipped) + " skipped");
-  if (totals.tally.made == 0) complain(Verdict::invalid, "coverage: nothing was compared");
+  // Sides that do not line up in any case are just that.
+  if (totals.tally.made == 0)
+    complain(totals.verdict == Verdict::incomparable ? Verdict::incomparable : Verdict::invalid,
+             "coverage: nothing was compared");
+  if (totals.tally.made == 0) return verdict;
   const auto compared_steps =
       totals.tally.planned / std::max<std::int64_t>(1, lockstep.comparisons_per_step());
   for (const Gate& gate : gates.gates) {
@@ -219,7 +226,7 @@ RunResult run(const RunOptions& options) {
   const Suite suite = load_suite(options.prompts);
   const GateSet gates = options.gates.empty() ? default_gates(options.min_cosine) : load_gates(options.gates);
   std::vector<Case> cases = select_cases(suite, options.filter, options.shard);
-  Session s = open_session(options);
+  Session s = open_session(options, suite);
   s.plan.gates = &gates;
   std::vector<PlannedCase> planned;
   for (Case& c : cases) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -45,6 +46,7 @@ std::string slurp(const fs::path& path) {
 class RunTest : public testing::Test {
  protected:
   void SetUp() override {
+    ::setenv("CROSSVAL_LLAMA_ADAPTER", "none", 1);  // `auto` means the same everywhere
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
     folder_ = fs::path(testing::TempDir()) / (std::string("crossval-") + info->name());
     fs::remove_all(folder_);

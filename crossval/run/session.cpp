@@ -4,7 +4,10 @@
 
 #include "crossval/errors.h"
 #include "crossval/records/sha256.h"
+#include "crossval/run/noise_json.h"
 #include "engine/error.h"
+#include "engine/gguf/printable.h"
+#include "reference/trace/replay.h"
 
 namespace crossval {
 namespace {
@@ -63,7 +66,13 @@ void plan_taps(const RunOptions& options, Session& s) {
       s.plan.local.push_back({.fed = side, .taps = {}, .inputs = {}});
   for (LocalPlan& local : s.plan.local) {
     const auto& fed = local.fed == Side::candidate ? candidate : reference;
+    const bool values = (local.fed == Side::candidate ? s.candidate : s.reference)->shows_values();
     for (const TapId id : s.plan.taps) {
+      if (!values) {
+        s.skipped_local.emplace_back(id, "the " + std::string(to_string(local.fed)) +
+                                             " is a trace of SHA-256: it shows no inputs of operations");
+        continue;
+      }
       const bitnet::OperationInputs inputs = bitnet::inputs_of(s.model->config(), id);
       std::optional<TapId> hidden;
       for (const auto& input : {inputs.a, inputs.b, inputs.history})
@@ -122,9 +131,54 @@ std::unique_ptr<Participant> make_evaluator(const Session& s, const std::filesys
   }
 }
 
+using bitnet::InputError;
+
+// The trace that a participant names; null where it names none. A trace of another model or suite is refused.
+std::shared_ptr<const Trace> open_trace(const RunOptions& options, const Suite& suite,
+                                        const std::string& model_sha256, ParticipantSpec& spec) {
+  if (spec.kind != "trace") return nullptr;
+  const auto trace = std::make_shared<const Trace>(Trace::open(spec.options.at("file")));
+  const Identity& id = trace->identity();
+  const auto generation = id.details.find("generation");
+  spec.recorded = bitnet::gguf::printable(
+      id.name + " (" + (generation == id.details.end() ? "" : "generation " + generation->second + ", ") +
+          id.build + ")",
+      300);
+  const auto check = [&](const char* what, const std::string& recorded, const std::string& here) {
+    if (recorded != here && !options.allow_other_model)
+      throw Incomparable("the trace " + trace->name() + " was recorded with another " + what +
+                         ": its SHA-256 is " + recorded + ", here it is " + here +
+                         "; record it anew, or say --allow-other-model");
+  };
+  check("model", trace->model_sha256(), model_sha256);
+  check("suite", trace->suite_sha256(), suite.sha256);
+  return trace;
+}
+
+std::optional<SelfNoise> recorded_noise(const Trace& trace) {
+  if (trace.self_noise().empty()) return std::nullopt;
+  try {
+    return noise_from_json(nlohmann::json::parse(trace.self_noise()));
+  } catch (const nlohmann::json::exception&) {
+    trace.fail("metadata self_noise", "is no self-noise as records have it; copy or record the trace again");
+  }
+}
+
+// How a trace was recorded decides how the other side is fed: bits depend on it.
+std::int64_t evaluation_tokens(const RunOptions& options, const std::shared_ptr<const Trace>& candidate,
+                               const std::shared_ptr<const Trace>& reference) {
+  const auto& trace = reference ? reference : candidate;
+  if (!trace) return options.reference_batch;
+  if (options.reference_batch != 1 && options.reference_batch != trace->reference_batch())
+    throw InputError("--reference-batch " + std::to_string(options.reference_batch) + ": the trace " +
+                     trace->name() + " was recorded with " + std::to_string(trace->reference_batch()) +
+                     "; leave the flag out or record the trace anew");
+  return trace->reference_batch();
+}
+
 }  // namespace
 
-Session open_session(const RunOptions& options) {
+Session open_session(const RunOptions& options, const Suite& suite) {
   Session s;
   s.candidate_spec = parse_participant(options.candidate);
   s.reference_spec = parse_participant(options.reference);
@@ -139,15 +193,26 @@ Session open_session(const RunOptions& options) {
     check_same_shape(s.model->config(), s.reference_model->config());
   }
   s.warnings = s.model->weights().warnings;
-  const ParticipantDefaults defaults{.isa = options.isa, .threads = options.threads};
+  ParticipantDefaults defaults{.isa = options.isa, .threads = options.threads, .timeout = options.timeout};
   const auto& reference_path = options.reference_model.empty() ? options.model : options.reference_model;
-  s.candidate = make_participant(s.candidate_spec, s.model, options.model, defaults);
-  s.reference = make_participant(s.reference_spec, s.reference_model, reference_path, defaults);
+  const auto candidate_trace = open_trace(options, suite, s.model_sha256, s.candidate_spec);
+  const auto reference_trace = open_trace(options, suite, s.reference_model_sha256, s.reference_spec);
+  for (const auto& trace : {reference_trace, candidate_trace})
+    if (trace && trace->rope() && !defaults.rope)
+      defaults.rope = {.cos = trace->rope()->cosines, .sin = trace->rope()->sines};
+  s.candidate = candidate_trace ? make_replay(candidate_trace, s.model->config())
+                                : make_participant(s.candidate_spec, s.model, options.model, defaults);
+  s.reference = reference_trace
+                    ? make_replay(reference_trace, s.reference_model->config())
+                    : make_participant(s.reference_spec, s.reference_model, reference_path, defaults);
+  s.candidate_spec.probed = probed_by(s.candidate_spec, *s.candidate);
+  s.reference_spec.probed = probed_by(s.reference_spec, *s.reference);
+  if (reference_trace) s.plan.recorded_noise = recorded_noise(*reference_trace);
   s.noise = make_noise_twin(s.reference_spec, s.reference_model, reference_path, defaults);
   if (s.candidate->n_vocab() != s.reference->n_vocab())
     throw Incomparable("the vocabularies differ: candidate " + std::to_string(s.candidate->n_vocab()) +
                        " tokens, reference " + std::to_string(s.reference->n_vocab()));
-  s.plan.evaluation_tokens = options.reference_batch;
+  s.plan.evaluation_tokens = evaluation_tokens(options, candidate_trace, reference_trace);
   plan_taps(options, s);
   if (!s.plan.local.empty() && !s.candidate->can_evaluate() && !s.reference->can_evaluate())
     s.evaluator = make_evaluator(s, reference_path, defaults);

@@ -10,6 +10,7 @@
 #include "crossval/lockstep/lockstep.h"
 #include "crossval/participants/spec.h"
 #include "crossval/run/options.h"
+#include "crossval/suite/suite.h"
 #include "engine/model/model.h"
 
 namespace crossval {
@@ -36,7 +37,7 @@ struct Session {
 };
 
 /// Throws InputError before anything is run; Incomparable when the two models have other dimensions or
-/// vocabularies.
-Session open_session(const RunOptions& options);
+/// vocabularies, or a trace is of another model or suite.
+Session open_session(const RunOptions& options, const Suite& suite);
 
 }  // namespace crossval

@@ -53,6 +53,10 @@ class ProcessParticipant final : public Participant {
         },
         std::move(request), "load");
     identity_ = hello.identity;
+    // An adapter says which library it drives; that is who takes part.
+    if (const auto library = hello.identity.details.find("library");
+        options_.program.name != "exec" && library != hello.identity.details.end())
+      identity_.name = library->second;
     for (const auto& [key, value] : loaded_.details) identity_.details[key] = value;
     identity_.details.emplace("threads", std::to_string(options_.threads));
     taps_ = taps_named(loaded_.names_taps ? loaded_.taps : hello.taps, config);
