@@ -18,7 +18,7 @@ class TraceCli : public Cli {
 };
 
 TEST_F(TraceCli, RecordedAndReplayed) {
-  for (const std::string values : {"full", "sha256"}) {
+  for (const std::string& values : {std::string("full"), std::string("sha256")}) {
     Result r = record("--reference emulator --values " + values);
     EXPECT_EQ(r.exit_code, 0) << r.output;
     r = replay("--candidate engine:rope=trace");

@@ -166,9 +166,9 @@ TEST(RecordedTraces, AreSmallAndAllAreTested) {
 
 // One recording in full and one of hashes, of the same cases: they must agree.
 TEST(RecordedTraces, HashesAreThoseOfTheFullValues) {
-  for (const std::string name : {"bundled", "awkward"}) {
-    const Trace full = Trace::open(kTraces / (name + "-full.safetensors"));
-    const Trace hashed = Trace::open(kTraces / (name + ".safetensors"));
+  for (const char* const name : {"bundled", "awkward"}) {
+    const Trace full = Trace::open(kTraces / (std::string(name) + "-full.safetensors"));
+    const Trace hashed = Trace::open(kTraces / (std::string(name) + ".safetensors"));
     ASSERT_EQ(full.taps(), hashed.taps());
     std::size_t rows = 0;
     for (const auto& [id, one] : full.cases()) {

