@@ -23,10 +23,11 @@ class FileParticipant : public Participant {
         tokenizer_(file_),
         options_(options),
         evaluator_(file_, options) {
-    if (tokenizer_.size() != n_vocab())
+    const std::int64_t rows = evaluator_.config().n_vocab;
+    if (tokenizer_.size() != rows)
       file_.fail("tokenizer.ggml.tokens", "has " + std::to_string(tokenizer_.size()) +
-                                              " tokens, but token_embd.weight has " +
-                                              std::to_string(n_vocab()) + " rows; convert the model again");
+                                              " tokens, but token_embd.weight has " + std::to_string(rows) +
+                                              " rows; convert the model again");
   }
 
   std::int64_t n_vocab() const override { return evaluator_.config().n_vocab; }
