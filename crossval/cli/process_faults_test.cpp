@@ -209,6 +209,23 @@ TEST_F(Programs, TextThatIsNoUtf8StaysOutsideTheComparisonOfIds) {
   EXPECT_NE(reason.find("the reference's own are not compared"), std::string::npos) << reason;
 }
 
+// What docs/how-to/plug-in-your-engine.md shows: an engine in pure Python, plugged in by 60 lines.
+TEST_F(Programs, ThePythonParticipantPassesEveryTapLocalAndFree) {
+  ASSERT_EQ(shell("python3 -c 'import sys'").exit_code, 0) << "python3 is missing (ci/setup installs it)";
+  const std::string participant = kRoot + "/fixtures/participants/participant.py";
+  const Result r = crossval(main_job("r") + " --filter capital-france --candidate 'exec:python3 -B \"" +
+                            participant + "\"'");
+  EXPECT_EQ(r.exit_code, 0) << r.output;
+  EXPECT_TRUE(r.output.starts_with("the program that calls itself tiny-engine 1, Python 3.")) << r.output;
+  const auto all = records("r");
+  EXPECT_EQ(all[0]["taps"].size(), 83u);
+  EXPECT_EQ(all[0]["local"], true);
+  EXPECT_EQ(all.back()["made"], all.back()["planned"]);
+  EXPECT_GE(all.back()["made"], 2 * 83);
+  std::ifstream in(participant);
+  EXPECT_LE(std::count(std::istreambuf_iterator<char>(in), {}, '\n'), 60);
+}
+
 // A script in the adapter's place.
 TEST_F(Programs, AutoIsBitnetCppWhereItsAdapterIs) {
   const std::string adapter = path("adapter");
