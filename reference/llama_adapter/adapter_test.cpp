@@ -183,6 +183,12 @@ TEST(LlamaAdapter, BadModelsAreBadInputAndAnotherMayFollow) {
   Client client(program());
   EXPECT_THROW(load(client, (folder() / "missing.gguf").string()), bitnet::InputError);
   EXPECT_THROW(load(client, (folder() / "text.gguf").string()), bitnet::InputError);
+  try {
+    load(client, (folder() / "text.gguf").string());
+    FAIL();
+  } catch (const bitnet::InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("text.gguf: "), std::string::npos) << error.what();
+  }
   const json answer = load(client, plain({}));
   EXPECT_EQ(answer.at("n_vocab"), PlainShape::kVocab);
   EXPECT_EQ(answer.at("n_layer"), PlainShape{}.n_layer);

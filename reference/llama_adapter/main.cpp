@@ -8,23 +8,9 @@
 #include <cstdio>
 #include <exception>
 
-#include "reference/llama_adapter/api.h"
+#include "reference/llama_adapter/library_log.h"
 #include "reference/llama_adapter/probes.h"
 #include "reference/llama_adapter/protocol.h"
-
-namespace {
-
-// What the library has to say goes to standard error, which crossval keeps; its chatter does not.
-void log(ggml_log_level level, const char* text, void*) {
-  static bool shown = false;  // a line may come in pieces
-  if (level == GGML_LOG_LEVEL_WARN || level == GGML_LOG_LEVEL_ERROR)
-    shown = true;
-  else if (level != GGML_LOG_LEVEL_CONT)
-    shown = false;
-  if (shown) std::fputs(text, stderr);
-}
-
-}  // namespace
 
 int main() {
   using namespace crossval::llama_adapter;
@@ -36,10 +22,10 @@ int main() {
   }
   std::signal(SIGPIPE, SIG_IGN);
   try {
-    llama_log_set(&log, nullptr);
+    LibraryLog log;
     start_library();
     Wire wire(STDIN_FILENO, out);
-    Protocol(wire, library_details(), library_build()).serve();
+    Protocol(wire, library_details(), library_build(), log).serve();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "crossval-llama-adapter: %s\n", error.what());
     return 4;

@@ -196,7 +196,7 @@ std::string compiler() {
 std::string commit() {
   std::string text = CROSSVAL_LLAMA_COMMIT;
   if (const auto ask = symbol<const char* (*)()>("ggml_commit"); text.empty() && ask) text = ask();
-  return text;
+  return text == "unknown" ? std::string() : text;
 }
 
 }  // namespace
@@ -234,7 +234,8 @@ std::map<std::string, std::string> library_details() {
   set("i2_s_layout", i2_s_layout());
   set("i2_s_sums", i2_s_sums());
   set("vec_dot_lanes", vec_dot_lanes());
-  if (has_i2_s()) set("tinyblas", std::string(symbol<void*>("llamafile_sgemm") ? "on" : "off"));
+  if (details["library"] == "bitnet.cpp")
+    set("tinyblas", std::string(symbol<void*>("llamafile_sgemm") ? "on" : "off"));
   return details;
 }
 

@@ -97,7 +97,7 @@ Reply Protocol::load(const json& request) {
   options.threads = std::max(1, request.value("threads", 1));
   options.several = request.value("several", false);
   options.tokens_at_once = request.value("tokens_at_once", std::int64_t{0});
-  session_ = std::make_unique<Session>(options);
+  session_ = std::make_unique<Session>(options, *log_);
 
   std::vector<std::string> taps;
   for (const TapId id : session_->plan().taps()) taps.push_back(bitnet::to_string(id));

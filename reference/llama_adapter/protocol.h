@@ -5,7 +5,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
+#include "reference/llama_adapter/library_log.h"
 #include "reference/llama_adapter/session.h"
 #include "reference/llama_adapter/wire.h"
 
@@ -13,9 +15,9 @@ namespace crossval::llama_adapter {
 
 class Protocol {
  public:
-  /// `details`: what is known of the library before a model is loaded.
-  Protocol(Wire& wire, std::map<std::string, std::string> details, std::string build)
-      : wire_(&wire), details_(std::move(details)), build_(std::move(build)) {}
+  /// `details`: what is known of the library before a model is loaded. Wire and log must outlive this.
+  Protocol(Wire& wire, std::map<std::string, std::string> details, std::string build, LibraryLog& log)
+      : wire_(&wire), log_(&log), details_(std::move(details)), build_(std::move(build)) {}
 
   /// Answers until `bye` or the end of the stream. Throws only when the stream itself fails.
   void serve();
@@ -30,6 +32,7 @@ class Protocol {
   Session& session();
 
   Wire* wire_;
+  LibraryLog* log_;
   std::map<std::string, std::string> details_;
   std::string build_;
   std::unique_ptr<Session> session_;

@@ -96,12 +96,16 @@ std::string metadata(const llama_model* model, const char* key) {
 
 }  // namespace
 
-Session::Session(const SessionOptions& options) : options_(options) {
+Session::Session(const SessionOptions& options, LibraryLog& log) : options_(options) {
   refuse_types_without_product(options.model);
   auto params = llama_model_default_params();
   llama_api::keep_on_cpu(params);
+  log.forget();
   model_.reset(llama_api::load_model(options.model.c_str(), params));
-  if (!model_) throw bitnet::InputError("the library does not load " + options.model);
+  if (!model_) {
+    const std::string why = log.first_error();
+    throw bitnet::InputError("the library does not load " + options.model + (why.empty() ? "" : ": " + why));
+  }
   n_ctx_train_ = std::max<std::int64_t>(llama_api::n_ctx_train(model_.get()), 1);
   const Survey first = survey(1);
   single_ = TapPlan(first.nodes());

@@ -13,6 +13,7 @@
 
 #include "reference/llama_adapter/api.h"
 #include "reference/llama_adapter/capture.h"
+#include "reference/llama_adapter/library_log.h"
 #include "reference/llama_adapter/plan.h"
 
 namespace crossval::llama_adapter {
@@ -32,7 +33,7 @@ class Session {
  public:
   /// Throws InputError for a file that the library does not load, Incomparable for one that it cannot
   /// evaluate.
-  explicit Session(const SessionOptions& options);
+  Session(const SessionOptions& options, LibraryLog& log);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
