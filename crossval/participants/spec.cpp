@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "crossval/participants/engine_participant.h"
+#include "crossval/participants/one_by_one.h"
 #include "crossval/participants/program.h"
 #include "engine/error.h"
 #include "engine/gguf/printable.h"
@@ -177,8 +178,12 @@ std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
 std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
                                              std::shared_ptr<const bitnet::Model> model,
                                              const std::filesystem::path& path,
-                                             const ParticipantDefaults& defaults) {
+                                             const ParticipantDefaults& defaults,
+                                             std::int64_t tokens_per_evaluation) {
   if (spec.kind == "oracle") return make_oracle_from(path, defaults, true);
+  if (tokens_per_evaluation > 1 &&
+      (spec.kind == "emulator" || spec.kind == "exec" || spec.kind == "bitnet.cpp"))
+    return make_one_by_one(make_participant(spec, model, path, defaults), model->config());
   if (spec.kind == "emulator") return make_emulator_from(spec, path, defaults, EmulatorBatchClass::several);
   if (spec.kind == "exec" || spec.kind == "bitnet.cpp")
     return make_program(spec, model->config(), path, defaults, /*several=*/true);
@@ -188,7 +193,7 @@ std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
 std::string claim_of(const ParticipantSpec& candidate, const ParticipantSpec& reference) {
   const auto name = [](const ParticipantSpec& spec) {
     if (spec.kind == "engine") return std::string("engine");
-    if (spec.kind == "bitnet.cpp") return "live bitnet.cpp (" + spec.probed + ")";
+    if (spec.kind == "bitnet.cpp") return "live " + spec.probed;
     if (spec.kind == "exec") return "the program that calls itself " + spec.probed;
     if (spec.kind == "trace") return "a recorded trace of " + spec.recorded;
     if (spec.kind != "emulator") return "our " + spec.kind;
@@ -218,6 +223,8 @@ std::string probed_by(const ParticipantSpec& spec, const Participant& participan
     const auto generation = id.details.find("generation");
     if (generation != id.details.end()) add("generation " + generation->second);
     add(id.build);
+    const auto library = id.details.find("library");
+    text = (library == id.details.end() ? "bitnet.cpp" : library->second) + " (" + text + ")";
   } else if (spec.kind == "exec") {
     add(id.name + (id.version.empty() ? "" : " ") + id.version);
     add(id.build);
