@@ -8,6 +8,7 @@
 #include "crossval/participants/program.h"
 #include "crossval/records/record_file.h"
 #include "crossval/run/merge.h"
+#include "crossval/run/trace_rope.h"
 #include "crossval/version.h"
 #include "engine/error.h"
 #include "engine/kernels/kernels.h"
@@ -100,6 +101,15 @@ void add_doctor(CLI::App& app, Outcome& outcome) {
     print_bitnet_cpp();
     std::cout << "default reference (auto): "
               << (find_llama_adapter() ? "bitnet.cpp" : "emulator:rope=own, since there is no bitnet.cpp")
+              << "\n";
+    const std::string libm = rope_table_sha256(bitnet::RopeMath::libm);
+    std::cout << "libm: "
+              << (libm == kRecordedRopeSha256
+                      ? "gives the RoPE table of the recorded traces"
+                      : "gives another RoPE table than that of the recorded traces; rope=trace takes theirs")
+              << (libm == rope_table_sha256(bitnet::RopeMath::own)
+                      ? ", which is the engine's own, too"
+                      : "; the engine's own differs from it in places (engine:rope=libm takes the host's)")
               << "\n";
     outcome.exit_code = 0;
   });

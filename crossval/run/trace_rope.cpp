@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "crossval/errors.h"
+#include "crossval/records/sha256.h"
 
 namespace crossval {
 
@@ -42,6 +43,20 @@ std::int64_t rope_values_differing(const Trace& trace, const bitnet::Model& mode
     differing +=
         differs(here.cos[i], trace.rope()->cosines[i]) + differs(here.sin[i], trace.rope()->sines[i]);
   return differing;
+}
+
+std::string rope_table_sha256(bitnet::RopeMath math) {
+  constexpr std::int64_t kPositions = 4096;
+  bitnet::Config config;
+  config.n_ctx = kPositions;
+  config.n_rot = 128;
+  config.rope_freq_base = 500000;
+  bitnet::RopeTable table(config, {}, math);
+  table.prepare(kPositions);
+  const auto bytes = static_cast<std::size_t>(kPositions * config.n_rot / 2) * sizeof(float);
+  std::string text(reinterpret_cast<const char*>(table.row(0).cos), bytes);
+  text.append(reinterpret_cast<const char*>(table.row(0).sin), bytes);
+  return sha256_hex(text);
 }
 
 }  // namespace crossval

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "crossval/participants/spec.h"
 #include "engine/model/context.h"
@@ -20,5 +22,12 @@ bitnet::RecordedRope rope_rows(const bitnet::Model& model, bitnet::RopeMath math
 /// The values of the trace's table that this host's libm gives otherwise. Throws InputError when the trace
 /// has no table, Incomparable when it is of a model of other dimensions.
 std::int64_t rope_values_differing(const Trace& trace, const bitnet::Model& model);
+
+/// The SHA-256 of one large table (BitNet b1.58 2B-4T: 4096 positions, 64 pairs, base 500000; cosines, then
+/// sines), to tell libms apart without a model.
+std::string rope_table_sha256(bitnet::RopeMath math);
+/// What the libm gave on the machine that recorded fixtures/traces: glibc 2.36, x86-64 with FMA.
+inline constexpr std::string_view kRecordedRopeSha256 =
+    "f0d4e9d06b3f20aeddeaa85d398d06529d20a6c4959177ba91d7e5ac57d0f7c4";
 
 }  // namespace crossval
