@@ -6,7 +6,7 @@
 namespace crossval {
 
 /// Takes one tap of one evaluation, computed in the reference's two ways, into the figures. Throws
-/// Incomparable when their shapes differ.
+/// Incomparable when their shapes differ; `again` may have the last rows only.
 void note_noise(SelfNoise& noise, const Tensor& reference, const Tensor& again);
 
 }  // namespace crossval

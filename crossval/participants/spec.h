@@ -38,11 +38,14 @@ std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
                                               const std::filesystem::path& path,
                                               const ParticipantDefaults& defaults);
 
-/// The same participant in its other way of computing, for the self-noise; null where there is none.
+/// The same participant in its other way of computing, for the self-noise; null where there is none. A
+/// reference that is fed one token per evaluation has its kernels for several tokens; one that is fed
+/// `tokens_per_evaluation` of them is fed one by one.
 std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
                                              std::shared_ptr<const bitnet::Model> model,
                                              const std::filesystem::path& path,
-                                             const ParticipantDefaults& defaults);
+                                             const ParticipantDefaults& defaults,
+                                             std::int64_t tokens_per_evaluation);
 
 /// What a participant that is a program says it is, for `claim_of`: generation, build, version.
 std::string probed_by(const ParticipantSpec& spec, const Participant& participant);

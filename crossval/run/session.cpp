@@ -208,7 +208,8 @@ Session open_session(const RunOptions& options, const Suite& suite) {
   s.candidate_spec.probed = probed_by(s.candidate_spec, *s.candidate);
   s.reference_spec.probed = probed_by(s.reference_spec, *s.reference);
   if (reference_trace) s.plan.recorded_noise = recorded_noise(*reference_trace);
-  s.noise = make_noise_twin(s.reference_spec, s.reference_model, reference_path, defaults);
+  s.noise =
+      make_noise_twin(s.reference_spec, s.reference_model, reference_path, defaults, options.reference_batch);
   if (s.candidate->n_vocab() != s.reference->n_vocab())
     throw Incomparable("the vocabularies differ: candidate " + std::to_string(s.candidate->n_vocab()) +
                        " tokens, reference " + std::to_string(s.reference->n_vocab()));
