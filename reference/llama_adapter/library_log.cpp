@@ -16,7 +16,9 @@ LibraryLog::~LibraryLog() {
 
 void LibraryLog::listen(ggml_log_level level, const char* text, void* log) {
   LibraryLog& self = *static_cast<LibraryLog*>(log);
-  if (level != GGML_LOG_LEVEL_CONT) {
+  // Where a level for the rest of a line exists, it is none of these.
+  if (level == GGML_LOG_LEVEL_DEBUG || level == GGML_LOG_LEVEL_INFO || level == GGML_LOG_LEVEL_WARN ||
+      level == GGML_LOG_LEVEL_ERROR) {
     self.shown_ = level == GGML_LOG_LEVEL_WARN || level == GGML_LOG_LEVEL_ERROR;
     self.kept_ = level == GGML_LOG_LEVEL_ERROR && self.error_.empty();
   }
