@@ -177,7 +177,7 @@ void record(const RunOptions& options) {
   const ParticipantDefaults defaults{
       .isa = options.isa, .threads = options.threads, .timeout = options.timeout};
   const auto participant = make_participant(spec, model, options.model, defaults);
-  const auto twin = make_noise_twin(spec, model, options.model, defaults);
+  const auto twin = make_noise_twin(spec, model, options.model, defaults, options.reference_batch);
   std::vector<PlannedCase> planned;
   for (Case c : cases) {
     if (options.max_tokens >= 0) c.max_tokens = options.max_tokens;
