@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -201,6 +202,34 @@ TEST_F(TraceRun, ARowOfAnotherHashFailsByAnUnknownAmount) {
     EXPECT_EQ(c["verdict"], "PASS");
     EXPECT_GT(c["cosine"].get<double>(), 0.999);
     EXPECT_TRUE(c.contains("kl"));
+  }
+}
+
+// Values and hash of one row that do not belong together: the trace itself is wrong, neither side is.
+TEST_F(TraceRun, ATraceThatContradictsItselfIsInvalid) {
+  RunOptions o = options("report");
+  o.reference = trace("emulator:rope=own", TraceValues::sha256);
+  const fs::path path = o.reference.substr(6);
+  std::streamoff at = 0;
+  {
+    const Safetensors file = Safetensors::open(path);
+    const auto tensor = std::ranges::find(file.tensors(), "add-2-2/1/l_out-2", &Safetensors::Tensor::name);
+    ASSERT_NE(tensor, file.tensors().end());
+    const std::string bytes = slurp(path);
+    at = static_cast<std::streamoff>(bytes.find(
+        std::string_view(reinterpret_cast<const char*>(tensor->data.data()), tensor->data.size())));
+  }
+  {
+    std::fstream out(path, std::ios::in | std::ios::out | std::ios::binary);
+    out.seekp(at);
+    out.put('\x55');
+  }
+  EXPECT_EQ(run(o).verdict, Verdict::invalid);
+  for (const json& c : of_type(records(o.out), "case")) {
+    EXPECT_EQ(c["verdict"], c["id"] == "add-2-2" ? "INVALID" : "PASS");
+    if (c["id"] == "add-2-2") {
+      EXPECT_NE(c["problem"].get<std::string>().find("contradict each other"), std::string::npos);
+    }
   }
 }
 
