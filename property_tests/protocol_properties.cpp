@@ -12,8 +12,8 @@
 #include <variant>
 #include <vector>
 
+#include "engine/base64.h"
 #include "engine/gguf/printable.h"
-#include "reference/process/base64.h"
 #include "reference/process/framing.h"
 #include "reference/process/messages.h"
 #include "reference/process/words.h"
@@ -138,7 +138,7 @@ RC_GTEST_PROP(Messages, TextSurvivesTheJourney, (const std::string& text)) {
   nlohmann::ordered_json message;
   put_message_text(message, "text", text);
   RC_ASSERT(message_text(parse_line(message.dump()), "text") == text);
-  RC_ASSERT(base64_bytes(base64_text(text)) == text);
+  RC_ASSERT(bitnet::base64_decode(bitnet::base64_encode(text)) == text);
 }
 
 RC_GTEST_PROP(Messages, AnyLineIsAnObjectOrABreach, (const std::string& line)) {

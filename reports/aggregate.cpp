@@ -6,7 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
-#include "reports/base64.h"
+#include "engine/base64.h"
 #include "reports/escape.h"
 #include "reports/line_reader.h"
 #include "reports/render.h"
@@ -262,7 +262,7 @@ class Aggregator {
     const std::string twin = name + "_b64";
     std::string bytes = text_of(record, name.c_str());
     if (record.contains(twin)) {
-      const std::optional<std::string> decoded = base64_decode(text_of(record, twin.c_str()));
+      const std::optional<std::string> decoded = bitnet::base64_decode(text_of(record, twin.c_str()));
       if (!decoded) fail("`" + twin + "` is not base64");
       bytes = *decoded;
     }

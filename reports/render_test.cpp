@@ -13,7 +13,7 @@
 #include <set>
 #include <sstream>
 
-#include "reports/base64.h"
+#include "engine/base64.h"
 #include "reports/escape.h"
 #include "reports/page/page_assets.h"
 #include "reports/testing/sample_run.h"
@@ -371,7 +371,7 @@ TEST(Render, HostileTextLeavesItsPlaceNowhere) {
       EXPECT_NE(page->find("&lt;img"), std::string::npos) << "it is shown, not dropped";
     }
     // The invalid byte is base64 in report.json, as it is in the records, and U+FFFD where people look.
-    EXPECT_EQ(base64_decode(pages.report["cases"][0]["answer_b64"].get<std::string>()),
+    EXPECT_EQ(bitnet::base64_decode(pages.report["cases"][0]["answer_b64"].get<std::string>()),
               " Paris" + std::string(kHostile));
     EXPECT_NE(pages.html.find("\xef\xbf\xbd"), std::string::npos);
     // Tables keep their shape: as many cells in each row as in the header.

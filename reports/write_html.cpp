@@ -7,7 +7,7 @@
 #include <map>
 #include <set>
 
-#include "reports/base64.h"
+#include "engine/base64.h"
 #include "reports/escape.h"
 #include "reports/failure_text.h"
 #include "reports/page/page_assets.h"
@@ -39,7 +39,7 @@ std::string sha256_source(std::string_view hex) {
     bytes +=
         static_cast<char>(static_cast<unsigned char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16)));
   }
-  return "'sha256-" + base64_encode(bytes) + "'";
+  return "'sha256-" + bitnet::base64_encode(bytes) + "'";
 }
 
 /// A browser looks for the fragment as it stands before it decodes it, so id and link are the same text.

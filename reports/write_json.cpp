@@ -2,7 +2,7 @@
 #include <map>
 #include <tuple>
 
-#include "reports/base64.h"
+#include "engine/base64.h"
 #include "reports/escape.h"
 #include "reports/failure_text.h"
 #include "reports/writers.h"
@@ -22,7 +22,7 @@ void put_text(ordered_json& object, const std::string& name, const std::string& 
   if (is_valid_utf8(bytes)) {
     object[name] = bytes;
   } else {
-    object[name + "_b64"] = base64_encode(bytes);
+    object[name + "_b64"] = bitnet::base64_encode(bytes);
   }
 }
 

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/base64.h"
 #include "engine/error.h"
-#include "reports/base64.h"
 #include "reports/escape.h"
 
 namespace crossval {
@@ -55,7 +55,7 @@ void put_text(nlohmann::json& record, const std::string& key, std::string_view t
   if (reports::is_valid_utf8(text))
     record[key] = text;
   else
-    record[key + "_b64"] = reports::base64_encode(text);
+    record[key + "_b64"] = bitnet::base64_encode(text);
 }
 
 }  // namespace crossval

@@ -10,12 +10,12 @@
 #include "crossval/run/noise_json.h"
 #include "crossval/run/progress.h"
 #include "crossval/run/trace_rope.h"
+#include "engine/base64.h"
 #include "engine/error.h"
 #include "engine/generate/sampling.h"
 #include "nlohmann/json.hpp"
 #include "reference/trace/trace_reader.h"
 #include "reference/trace/trace_writer.h"
-#include "reports/base64.h"
 
 namespace crossval {
 namespace {
@@ -57,7 +57,7 @@ class Recorder {
       steps.push_back(fed);
       for (const Token token : fed)
         if (const std::string id = std::to_string(token); !pieces_.contains(id))
-          pieces_[id] = reports::base64_encode(participant_.piece(token));
+          pieces_[id] = bitnet::base64_encode(participant_.piece(token));
       Token next = sampler.sample(logits_, history);
       if (!c.spec.continuation.empty()) {
         if (step >= static_cast<std::int64_t>(c.spec.continuation.size())) break;
@@ -85,7 +85,7 @@ class Recorder {
       metadata["rope"] = *rope == bitnet::RopeMath::libm ? "libm" : "own";
       metadata["rope_positions"] = std::to_string(positions_);
       const auto coded = [](const std::vector<float>& values) {
-        return reports::base64_encode(
+        return bitnet::base64_encode(
             {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
       };
       metadata["rope_cos"] = coded(table.cos);

@@ -12,9 +12,9 @@
 #include "crossval/run/record.h"
 #include "crossval/run/run.h"
 #include "crossval/run/trace_rope.h"
+#include "engine/base64.h"
 #include "engine/error.h"
 #include "reference/trace/trace_reader.h"
-#include "reports/base64.h"
 
 namespace crossval {
 namespace {
@@ -393,10 +393,10 @@ TEST_F(TraceRun, RopeTraceIsTheTablesOwnValues) {
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
   json header = json::parse(bytes.substr(8, length));
-  std::string sines = *reports::base64_decode(header["__metadata__"]["rope_sin"].get<std::string>());
+  std::string sines = *bitnet::base64_decode(header["__metadata__"]["rope_sin"].get<std::string>());
   const float changed = 0.125f;
   std::memcpy(sines.data() + sines.size() / 2 / 4 * 4, &changed, sizeof changed);
-  header["__metadata__"]["rope_sin"] = reports::base64_encode(sines);
+  header["__metadata__"]["rope_sin"] = bitnet::base64_encode(sines);
   const std::string text = header.dump();
   const std::string data = bytes.substr(8 + length);
   length = text.size();

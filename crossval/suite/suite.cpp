@@ -8,8 +8,8 @@
 #include <sstream>
 
 #include "crossval/records/sha256.h"
+#include "engine/base64.h"
 #include "engine/error.h"
-#include "reports/base64.h"
 #include "reports/escape.h"
 
 namespace crossval {
@@ -58,7 +58,7 @@ class Fields {
     if (plain && coded) fail(key, "stands beside " + key + "_b64; give one of them");
     if (coded) {
       if (!coded->is_string()) fail(key + "_b64", "must be a string");
-      auto bytes = reports::base64_decode(coded->get_ref<const std::string&>());
+      auto bytes = bitnet::base64_decode(coded->get_ref<const std::string&>());
       if (!bytes) fail(key + "_b64", "is not valid base64");
       return bytes;
     }

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <map>
 
-#include "engine/cli/base64.h"
+#include "engine/base64.h"
 #include "engine/cli/compatibility.h"
 #include "engine/error.h"
 #include "engine/formats/i2s.h"
@@ -58,7 +58,7 @@ void put_text(Json& object, const std::string& field, std::string_view text) {
     object[field] = part;
   } else {
     object[field] = gguf::printable(part);
-    object[field + "_b64"] = base64(part);
+    object[field + "_b64"] = base64_encode(part);
   }
   if (part.size() < text.size()) object["bytes"] = text.size();
 }

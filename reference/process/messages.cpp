@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/base64.h"
 #include "engine/gguf/printable.h"
 #include "reference/errors.h"
-#include "reference/process/base64.h"
 
 namespace crossval {
 namespace {
@@ -87,13 +87,13 @@ void put_message_text(nlohmann::ordered_json& message, const std::string& key, s
   if (bitnet::gguf::valid_utf8(text))
     message[key] = text;
   else
-    message[key + "_b64"] = base64_text(text);
+    message[key + "_b64"] = bitnet::base64_encode(text);
 }
 
 std::string message_text(const json& message, const std::string& key) {
   const std::string twin = key + "_b64";
   if (!message.contains(twin)) return text_member(message, key.c_str());
-  const auto bytes = base64_bytes(text_member(message, twin.c_str()));
+  const auto bytes = bitnet::base64_decode(text_member(message, twin.c_str()));
   if (!bytes) throw Breach("`" + twin + "` is not base64: " + shown(message.at(twin)));
   return *bytes;
 }

@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base64.h"
 #include "reference/errors.h"
-#include "reference/process/base64.h"
 
 namespace crossval {
 namespace {
@@ -31,15 +31,15 @@ TEST(Base64, IsThatOfTheRfcAndRefusesEverythingElse) {
                                                          {"fooba", "Zm9vYmE="},
                                                          {"foobar", "Zm9vYmFy"}};
   for (const auto& [bytes, text] : vectors) {
-    EXPECT_EQ(base64_text(bytes), text);
-    EXPECT_EQ(base64_bytes(text), bytes);
+    EXPECT_EQ(bitnet::base64_encode(bytes), text);
+    EXPECT_EQ(bitnet::base64_decode(text), bytes);
   }
   std::string all;
   for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
-  EXPECT_EQ(base64_bytes(base64_text(all)), all);
+  EXPECT_EQ(bitnet::base64_decode(bitnet::base64_encode(all)), all);
   for (const char* text :
        {"Z", "Zg", "Zg=", "Zg=a", "Z===", "Zh==", "Zm9=", "Zm9v\n", "Z m9", "Zm-v", "===="})
-    EXPECT_EQ(base64_bytes(text), std::nullopt) << text;
+    EXPECT_EQ(bitnet::base64_decode(text), std::nullopt) << text;
 }
 
 TEST(Messages, ALineIsOneObject) {

@@ -6,8 +6,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "engine/base64.h"
 #include "engine/gguf/printable.h"
-#include "reports/base64.h"
 
 namespace crossval {
 namespace {
@@ -164,7 +164,7 @@ void Trace::read_pieces() {
     if (!token.is_number_unsigned() || token.get<std::uint64_t>() >= static_cast<std::uint64_t>(n_vocab_) ||
         !piece.is_string())
       bad();
-    auto bytes = reports::base64_decode(piece.get_ref<const std::string&>());
+    auto bytes = bitnet::base64_decode(piece.get_ref<const std::string&>());
     if (!bytes) bad();
     pieces_[token.get<Token>()] = std::move(*bytes);
   }
@@ -177,7 +177,7 @@ void Trace::read_rope() {
             .cosines = {},
             .sines = {}};
   for (const auto& [key, into] : {std::pair("rope_cos", &rope.cosines), std::pair("rope_sin", &rope.sines)}) {
-    const auto bytes = reports::base64_decode(text(key));
+    const auto bytes = bitnet::base64_decode(text(key));
     if (!bytes || bytes->size() % sizeof(float) != 0)
       fail(std::string("metadata ") + key, std::string("is no base64 of binary32 values") + kAgain);
     into->resize(bytes->size() / sizeof(float));

@@ -6,7 +6,7 @@
 #include <iterator>
 #include <stdexcept>
 
-#include "reports/base64.h"
+#include "engine/base64.h"
 #include "reports/escape.h"
 
 namespace crossval::reports::testing {
@@ -46,7 +46,7 @@ void put_text(json& record, const std::string& key, const std::string& bytes) {
   if (is_valid_utf8(bytes)) {
     record[key] = bytes;
   } else {
-    record[key + "_b64"] = base64_encode(bytes);
+    record[key + "_b64"] = bitnet::base64_encode(bytes);
   }
 }
 

@@ -1,8 +1,8 @@
-#include "reports/base64.h"
+#include "engine/base64.h"
 
 #include <cstdint>
 
-namespace crossval::reports {
+namespace bitnet {
 namespace {
 constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 }
@@ -48,4 +48,4 @@ std::optional<std::string> base64_decode(std::string_view text) {
   return out;
 }
 
-}  // namespace crossval::reports
+}  // namespace bitnet

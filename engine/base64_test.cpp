@@ -1,8 +1,8 @@
-#include "reports/base64.h"
+#include "engine/base64.h"
 
 #include <gtest/gtest.h>
 
-namespace crossval::reports {
+namespace bitnet {
 namespace {
 
 TEST(Base64, MatchesTheVectorsOfRfc4648) {
@@ -36,4 +36,4 @@ TEST(Base64, RefusesWhatIsNotBase64) {
 }
 
 }  // namespace
-}  // namespace crossval::reports
+}  // namespace bitnet
