@@ -3,6 +3,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace bitnet::cpu {
@@ -21,6 +24,22 @@ inline bool avx2() {
   unsigned edx = 0;
   const bool f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & (1u << 29)) != 0;
   return f16c && __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+}
+#endif
+
+#if defined(__aarch64__)
+/// Every aarch64 processor that Linux runs on has it.
+inline bool neon() {
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
+}
+
+inline bool neon_dotprod() {
+  return neon() && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+
+/// Its kernels use dot products too.
+inline bool neon_i8mm() {
+  return neon_dotprod() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
 }
 #endif
 

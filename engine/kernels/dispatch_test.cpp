@@ -58,6 +58,8 @@ std::string error_of(std::string_view isa) {
 TEST(Dispatch, CompiledTablesBestFirst) {
 #if defined(__x86_64__)
   EXPECT_EQ(names(), "avx2 scalar ");
+#elif defined(__aarch64__)
+  EXPECT_EQ(names(), "neon_i8mm neon_dotprod neon scalar ");
 #else
   EXPECT_EQ(names(), "scalar ");
 #endif
@@ -116,6 +118,48 @@ TEST(Dispatch, Avx2IsPinned) {
 }
 #endif
 
+#if defined(__aarch64__)
+/// What all of them share; the ternary product is each one's own.
+void expect_neon(const Kernels& k) {
+  EXPECT_EQ(k.quantize_row, neon::quantize_row);
+  EXPECT_EQ(k.matmul_f16, neon::matmul_f16);
+  EXPECT_EQ(k.matmul_f32, neon::matmul_f32);
+  EXPECT_EQ(k.rms_norm, neon::rms_norm);
+  EXPECT_EQ(k.rope, neon::rope);
+  EXPECT_EQ(k.attn_scores, neon::attn_scores);
+  EXPECT_EQ(k.softmax, neon::softmax);
+  EXPECT_EQ(k.attn_context, neon::attn_context);
+  EXPECT_EQ(k.add, neon::add);
+  EXPECT_EQ(k.mul, neon::mul);
+  EXPECT_EQ(k.relu_squared, neon::relu_squared);
+  EXPECT_EQ(k.silu, neon::silu);
+  EXPECT_EQ(k.to_f16, neon::to_f16);
+  EXPECT_EQ(k.to_f32, neon::to_f32);
+  EXPECT_EQ(k.argmax, neon::argmax);
+}
+
+TEST(Dispatch, NeonIsPinned) {
+  const Kernels& k = *compiled_kernels()[2];
+  EXPECT_EQ(k.name, "neon");
+  EXPECT_EQ(k.ternary_matmul, neon::ternary_matmul);
+  expect_neon(k);
+}
+
+TEST(Dispatch, NeonDotprodIsPinned) {
+  const Kernels& k = *compiled_kernels()[1];
+  EXPECT_EQ(k.name, "neon_dotprod");
+  EXPECT_EQ(k.ternary_matmul, neon_dotprod::ternary_matmul);
+  expect_neon(k);
+}
+
+TEST(Dispatch, NeonI8mmIsPinned) {
+  const Kernels& k = *compiled_kernels()[0];
+  EXPECT_EQ(k.name, "neon_i8mm");
+  EXPECT_EQ(k.ternary_matmul, neon_i8mm::ternary_matmul);
+  expect_neon(k);
+}
+#endif
+
 TEST(Dispatch, TheBestSupportedIsTakenWhereNothingIsForced) {
   const Environment none(kForce, nullptr);
   const Kernels& chosen = select_kernels();
@@ -163,6 +207,10 @@ TEST(Dispatch, TheMachineGetsWhatItShould) {
   std::string expected = "scalar";
 #if defined(__x86_64__)
   if (cpu::avx2()) expected = "avx2";
+#elif defined(__aarch64__)
+  if (cpu::neon()) expected = "neon";
+  if (cpu::neon_dotprod()) expected = "neon_dotprod";
+  if (cpu::neon_i8mm()) expected = "neon_i8mm";
 #endif
   if (const char* told = std::getenv("CROSSVAL_TEST_EXPECT_ISA")) expected = told;
   const Environment none(kForce, nullptr);
