@@ -5,13 +5,15 @@
 #include <vector>
 
 #include "crossval/suite/suite.h"
+#include "engine/generate/stop.h"
 #include "engine/tokenizer/tokenizer.h"
 
 namespace crossval {
 
 class Answer {
  public:
-  Answer(const Case& spec, const bitnet::Tokenizer& tokenizer) : spec_(spec), tokenizer_(tokenizer) {}
+  Answer(const Case& spec, const bitnet::Tokenizer& tokenizer)
+      : spec_(spec), tokenizer_(tokenizer), scanner_(spec.stop) {}
 
   /// Adds a pick; afterwards `done` tells whether generation ends with it.
   void add(bitnet::Token token) {
@@ -21,18 +23,12 @@ class Answer {
       return;
     }
     tokens_.push_back(token);
-    text_ += tokenizer_.piece(token);
-    for (const std::string& stop : spec_.stop) {
-      const auto at = text_.find(stop);
-      if (at == std::string::npos) continue;
-      text_.resize(at);
-      done_ = true;
-    }
+    done_ = scanner_.feed(tokenizer_.piece(token)) || done_;
     if (static_cast<std::int64_t>(picks_.size()) >= spec_.max_tokens) done_ = true;
   }
 
   bool done() const { return done_ || spec_.max_tokens == 0; }
-  const std::string& text() const { return text_; }                     // up to the stop string
+  const std::string& text() const { return scanner_.text(); }           // up to the stop string
   const std::vector<bitnet::Token>& tokens() const { return tokens_; }  // without the end-of-generation token
   const std::vector<bitnet::Token>& picks() const { return picks_; }    // with it
 
@@ -41,7 +37,7 @@ class Answer {
   const bitnet::Tokenizer& tokenizer_;
   std::vector<bitnet::Token> picks_;
   std::vector<bitnet::Token> tokens_;
-  std::string text_;
+  bitnet::StopScanner scanner_;
   bool done_ = false;
 };
 
