@@ -28,6 +28,7 @@ const Kernels& table(std::string_view name) {
 std::vector<int> greatest_sizes(std::string_view operation) {
   if (operation == "ternary_matmul") return {24, 20, 20, 60};
   if (operation == "matmul_f16" || operation == "matmul_f32") return {400, 12, 8, 60};
+  if (operation == "screen_bounds") return {400, 12, 8, 60};
   if (operation == "rms_norm") return {700, 9, 6, 2};
   if (operation == "rope") return {140, 5, 5, 2};
   if (operation == "attn_scores") return {270, 140, 3, 7};

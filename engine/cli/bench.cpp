@@ -41,7 +41,26 @@ void prefill(Context& context, Tokens& tokens, int s, std::int64_t n, std::vecto
   context.forward(rows);
 }
 
+std::int64_t layer_bytes(const Model& model) {
+  std::int64_t bytes = 0;
+  for (const LayerWeights& l : model.weights().layers)
+    for (const TernaryMatrix* m :
+         {&l.attn_q, &l.attn_k, &l.attn_v, &l.attn_output, &l.ffn_gate, &l.ffn_up, &l.ffn_down})
+      bytes += m->rows * m->cols / 4;
+  return bytes;
+}
+
 }  // namespace
+
+double BenchResult::survivors_per_token() const {
+  return head.screened == 0 ? 0 : static_cast<double>(head.survivors) / static_cast<double>(head.screened);
+}
+
+double BenchResult::bytes_per_token(int sequences) const {
+  if (head.tokens == 0) return 0;
+  return static_cast<double>(body_bytes) / sequences +
+         static_cast<double>(head.bytes) / static_cast<double>(head.tokens);
+}
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -58,12 +77,15 @@ BenchResult bench(const Model& model, const BenchOptions& options) {
   Context context(model, {.isa = options.isa,
                           .threads = options.threads,
                           .n_ctx = std::max<std::int64_t>(needed, 1),
-                          .sequences = options.sequences});
+                          .sequences = options.sequences,
+                          .screen_after = options.full_head ? -1 : 0});
   Tokens tokens(model.config().n_vocab);
   std::vector<BatchRow> rows;
   BenchResult result;
   result.isa = std::string(context.kernels().name);
   result.threads = context.threads();
+  result.body_bytes = layer_bytes(model);
+  HeadWork warm;
   for (int r = -1; r < options.repetitions; ++r) {
     if (options.prompt_tokens > 0) {
       clear(context, options.sequences);
@@ -81,16 +103,20 @@ BenchResult bench(const Model& model, const BenchOptions& options) {
       const auto start = Clock::now();
       for (std::int64_t i = 0; i < options.gen_tokens; ++i) {
         // Greedy, so that the head's result is really used.
-        const auto logits = context.forward(rows);
-        for (std::size_t s = 0; s < rows.size(); ++s)
-          rows[s].token = static_cast<std::int32_t>(context.kernels().argmax(
-              logits.data() + static_cast<std::int64_t>(s) * model.config().n_vocab, model.config().n_vocab));
+        const auto picks = context.forward_greedy(rows);
+        for (std::size_t s = 0; s < rows.size(); ++s) rows[s].token = picks[s].token;
       }
       const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
       if (r >= 0)
         result.decode.push_back(static_cast<double>(options.gen_tokens) * options.sequences / seconds);
     }
+    if (r < 0) warm = context.head_work();
   }
+  result.head = context.head_work();
+  result.head.tokens -= warm.tokens;
+  result.head.screened -= warm.screened;
+  result.head.survivors -= warm.survivors;
+  result.head.bytes -= warm.bytes;
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   result.peak_rss_bytes = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;

@@ -18,6 +18,7 @@ struct BenchOptions {
   std::int64_t depth = 0;            // D: tokens in the cache when decoding begins
   int sequences = 1;                 // S: decoded side by side
   int repetitions = 5;               // R
+  bool full_head = false;            // decode without the screen of the head
 };
 
 struct BenchResult {
@@ -25,7 +26,15 @@ struct BenchResult {
   int threads = 0;
   std::vector<double> prefill;  // tokens per second, one figure per repetition
   std::vector<double> decode;   // the same, summed over the sequences
+  HeadWork head;                // of the counted decode runs; the screen is made while warming up
+  std::int64_t body_bytes = 0;  // of the layers' weights, which each step of decoding reads once
   std::int64_t peak_rss_bytes = 0;
+
+  bool screened() const { return head.screens > 0; }
+  /// Rows of the head that each token decided by the screen multiplied exactly; 0 where there are none.
+  double survivors_per_token() const;
+  /// Weights read for one token of the counted decode runs: layers, screen and head; 0 without such runs.
+  double bytes_per_token(int sequences) const;
 };
 
 /// One repetition to warm up, then the counted ones. Throws InputError when the context cannot hold what is

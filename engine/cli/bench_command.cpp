@@ -25,16 +25,24 @@ void run(const Flags& flags) {
   const BenchOptions& o = flags.options;
   const BenchResult r = bench(model, o);
   if (flags.json) {
-    const nlohmann::json out = {{"model", flags.model},
-                                {"isa", r.isa},
-                                {"threads", r.threads},
-                                {"head", "full"},
-                                {"depth", o.depth},
-                                {"sequences", o.sequences},
-                                {"prefill", {{"tokens", o.prompt_tokens}, {"tok_s", r.prefill}}},
-                                {"decode", {{"tokens", o.gen_tokens}, {"tok_s", r.decode}}},
-                                {"load_s", load},
-                                {"peak_rss_bytes", r.peak_rss_bytes}};
+    nlohmann::json out = {{"model", flags.model},
+                          {"isa", r.isa},
+                          {"threads", r.threads},
+                          {"head", r.screened() ? "screened" : "full"},
+                          {"depth", o.depth},
+                          {"sequences", o.sequences},
+                          {"prefill", {{"tokens", o.prompt_tokens}, {"tok_s", r.prefill}}},
+                          {"decode", {{"tokens", o.gen_tokens}, {"tok_s", r.decode}}},
+                          {"load_s", load},
+                          {"peak_rss_bytes", r.peak_rss_bytes}};
+    if (!r.decode.empty()) out["decode"]["bytes_per_token"] = r.bytes_per_token(o.sequences);
+    if (r.screened()) {
+      out["screen"] = {{"survivors_per_token", r.survivors_per_token()},
+                       {"tokens", r.head.tokens},
+                       {"screened_tokens", r.head.screened},
+                       {"bytes", r.head.screen_bytes},
+                       {"make_s", r.head.screen_seconds}};
+    }
     std::cout << out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
     return;
   }
@@ -45,7 +53,14 @@ void run(const Flags& flags) {
               << r.prefill.size() << ")\n";
   if (!r.decode.empty())
     std::cout << "decode " << o.gen_tokens << ": " << median(r.decode) << " tokens/s (median of "
-              << r.decode.size() << ")\n";
+              << r.decode.size() << "), " << r.bytes_per_token(o.sequences) / 1e6
+              << " MB of weights read per token\n";
+  if (r.screened())
+    std::cout << "head screened: " << r.head.screened << " of " << r.head.tokens << " tokens, "
+              << r.survivors_per_token() << " survivors each; screen of " << (r.head.screen_bytes >> 20)
+              << " MiB made in " << r.head.screen_seconds << " s\n";
+  else if (!r.decode.empty())
+    std::cout << "head read in full\n";
 }
 
 }  // namespace
@@ -67,6 +82,7 @@ void add_bench(CLI::App& app) {
       ->check(CLI::Range(1, 4096));
   command->add_option("--repetitions", o.repetitions, "counted runs, after one to warm up")
       ->check(CLI::Range(1, 10000));
+  command->add_flag("--full-head", o.full_head, "decode without the int8 screen of an F16 head");
   command->add_flag("--json", flags->json, "JSON alone on stdout");
   command->callback([flags] { run(*flags); });
 }

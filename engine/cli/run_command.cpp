@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -53,6 +54,11 @@ void run(Flags& flags) {
   const std::vector<Token> prompt =
       model.tokenizer().encode(text, /*add_special=*/true, /*parse_special=*/true);
 
+  // Greedy decoding takes the arg max alone. To make the screen costs what it saves in some thirty tokens, so
+  // that answers which turn out short never pay for it.
+  const SamplingParams& sampling = flags.generate.sampling;
+  const bool greedy = sampling.temperature <= 0 && sampling.repetition_penalty == 1.0f;
+  if (greedy) flags.context.screen_after = 32;
   Context context(model, flags.context);
   if (static_cast<std::int64_t>(prompt.size()) >= context.n_ctx())
     throw InputError("the prompt has " + std::to_string(prompt.size()) +
@@ -63,15 +69,24 @@ void run(Flags& flags) {
   flags.generate.stop.max_tokens = std::min(flags.generate.stop.max_tokens, room);
 
   std::vector<BatchRow> rows;
-  const auto evaluate = [&](std::span<const Token> tokens) {
+  const auto rows_of = [&](std::span<const Token> tokens) {
     rows.clear();
     for (std::size_t i = 0; i < tokens.size(); ++i)
       rows.push_back({.token = tokens[i], .sequence = 0, .logits = i + 1 == tokens.size()});
-    return context.forward(rows);
+    return std::span<const BatchRow>(rows);
+  };
+  const auto evaluate = [&](std::span<const Token> tokens) { return context.forward(rows_of(tokens)); };
+  const auto pick = [&](std::span<const Token> tokens) {
+    const Pick best = context.forward_greedy(rows_of(tokens)).front();
+    if (!(best.logit > -std::numeric_limits<float>::infinity()))
+      throw SystemError("no logit is a number above minus infinity");
+    return best.token;
   };
   const auto show = [&](std::string_view part) { std::cout << part << std::flush; };
+  const OnText on_text = flags.json ? OnText{} : OnText{show};
   const Generation answer =
-      generate(model.tokenizer(), evaluate, prompt, flags.generate, flags.json ? OnText{} : OnText{show});
+      greedy ? generate_greedy(model.tokenizer(), pick, prompt, flags.generate.stop, on_text)
+             : generate(model.tokenizer(), evaluate, prompt, flags.generate, on_text);
   if (!flags.json) {
     std::cout << "\n";
     return;

@@ -27,15 +27,13 @@ class Stream {
   std::size_t shown_ = 0;
 };
 
-}  // namespace
-
-Generation generate(const Tokenizer& tokenizer, const EvaluateNext& evaluate, std::span<const Token> prompt,
-                    const GenerateOptions& options, const OnText& on_text) {
-  const StopRules& stop = options.stop;
+/// The loop; draw(tokens, history) evaluates the tokens and returns what follows.
+template <class Draw>
+Generation decode(const Tokenizer& tokenizer, Draw&& draw, std::span<const Token> prompt,
+                  const StopRules& stop, const OnText& on_text) {
   if (prompt.empty()) throw InputError("the prompt has no tokens; a model needs at least one to answer");
   if (stop.max_tokens < 0)
     throw InputError("max_tokens is " + std::to_string(stop.max_tokens) + "; it must not be negative");
-  Sampler sampler(options.sampling);
   StopScanner scanner(stop.strings);
   Stream stream(on_text);
   Generation result;
@@ -51,12 +49,7 @@ Generation generate(const Tokenizer& tokenizer, const EvaluateNext& evaluate, st
 
   std::span<const Token> next = prompt;
   while (true) {
-    const std::span<const float> logits = evaluate(next);
-    if (logits.size() != static_cast<std::size_t>(tokenizer.size())) {
-      throw InputError("the model gives " + std::to_string(logits.size()) +
-                       " logits, but the vocabulary has " + std::to_string(tokenizer.size()) + " tokens");
-    }
-    const Token token = sampler.sample(logits, history);
+    const Token token = draw(next, std::span<const Token>(history));
     history.push_back(token);
     result.tokens.push_back(token);
     if (stop.eog && tokenizer.is_eog(token)) {
@@ -77,6 +70,28 @@ Generation generate(const Tokenizer& tokenizer, const EvaluateNext& evaluate, st
   stream.show(scanner, true);
   result.text = scanner.text();
   return result;
+}
+
+}  // namespace
+
+Generation generate(const Tokenizer& tokenizer, const EvaluateNext& evaluate, std::span<const Token> prompt,
+                    const GenerateOptions& options, const OnText& on_text) {
+  Sampler sampler(options.sampling);
+  const auto draw = [&](std::span<const Token> next, std::span<const Token> history) {
+    const std::span<const float> logits = evaluate(next);
+    if (logits.size() != static_cast<std::size_t>(tokenizer.size())) {
+      throw InputError("the model gives " + std::to_string(logits.size()) +
+                       " logits, but the vocabulary has " + std::to_string(tokenizer.size()) + " tokens");
+    }
+    return sampler.sample(logits, history);
+  };
+  return decode(tokenizer, draw, prompt, options.stop, on_text);
+}
+
+Generation generate_greedy(const Tokenizer& tokenizer, const PickNext& pick, std::span<const Token> prompt,
+                           const StopRules& stop, const OnText& on_text) {
+  const auto draw = [&](std::span<const Token> next, std::span<const Token>) { return pick(next); };
+  return decode(tokenizer, draw, prompt, stop, on_text);
 }
 
 }  // namespace bitnet

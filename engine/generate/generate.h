@@ -18,6 +18,10 @@ namespace bitnet {
 /// token each.
 using EvaluateNext = std::function<std::span<const float>(std::span<const Token> tokens)>;
 
+/// The same for greedy decoding: evaluates `tokens` and returns the next one, which is what a Sampler at
+/// temperature 0 and without penalty would make of the logits.
+using PickNext = std::function<Token(std::span<const Token> tokens)>;
+
 /// Receives the answer as it grows. Sequences of UTF-8 arrive whole: only bytes that belong to none come as
 /// they are, at the latest when the answer ends. All parts together are Generation::text.
 using OnText = std::function<void(std::string_view part)>;
@@ -39,5 +43,9 @@ struct Generation {
 /// throw passes through.
 Generation generate(const Tokenizer& tokenizer, const EvaluateNext& evaluate, std::span<const Token> prompt,
                     const GenerateOptions& options, const OnText& on_text = {});
+
+/// Greedy decoding by a model that picks its tokens itself. Throws as above.
+Generation generate_greedy(const Tokenizer& tokenizer, const PickNext& pick, std::span<const Token> prompt,
+                           const StopRules& stop, const OnText& on_text = {});
 
 }  // namespace bitnet

@@ -154,6 +154,36 @@ TEST_F(Generate, ALongerAnswerAllocatesNoMore) {
   EXPECT_EQ(shown, 2020u);
 }
 
+TEST_F(Generate, AModelThatPicksItsTokensAnswersTheSame) {
+  const Token eot = *tokenizer.find("<|eot_id|>");
+  std::vector<Token> answer = bytes("ab\nQ:xyz");
+  answer.push_back(eot);
+  for (const char* stop : {"", "\nQ:", "yz"}) {
+    for (const int limit : {0, 3, 100}) {
+      GenerateOptions options;
+      options.stop.max_tokens = limit;
+      if (*stop != '\0') options.stop.strings = {stop};
+      Parrot parrot{tokenizer, answer};
+      const Generation expected = run(parrot, options);
+      const std::vector<std::string> expected_parts = parts;
+      parts.clear();
+      std::vector<std::vector<Token>> calls;
+      const PickNext pick = [&](std::span<const Token> tokens) {
+        calls.emplace_back(tokens.begin(), tokens.end());
+        return answer.at(calls.size() - 1);
+      };
+      const Generation g = generate_greedy(tokenizer, pick, prompt, options.stop, on_text);
+      EXPECT_EQ(g.tokens, expected.tokens);
+      EXPECT_EQ(g.text, expected.text);
+      EXPECT_EQ(g.reason, expected.reason);
+      EXPECT_EQ(calls, parrot.calls);
+      EXPECT_EQ(parts, expected_parts);
+    }
+  }
+  const PickNext none = [](std::span<const Token>) { return Token{0}; };
+  EXPECT_THROW(generate_greedy(tokenizer, none, {}, {}), InputError);
+}
+
 TEST_F(Generate, RefusesWhatCannotBe) {
   Parrot parrot{tokenizer, bytes("a")};
   GenerateOptions options;

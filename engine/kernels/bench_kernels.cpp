@@ -187,6 +187,36 @@ void bench_binary(benchmark::State& state, void (*kernel)(const float*, const fl
   report(state, n, 12 * n);
 }
 
+void bench_screen_row(benchmark::State& state, const Kernels& k, std::int64_t n) {
+  const std::vector<f16> w = halves(n);
+  std::vector<std::int8_t> codes(w.size());
+  float floats[3];
+  for (auto _ : state) {
+    k.screen_row(w.data(), n, codes.data(), &floats[0], &floats[1], &floats[2]);
+    benchmark::ClobberMemory();
+  }
+  report(state, n, 3 * n);
+}
+
+void bench_screen_bounds(benchmark::State& state, const Kernels& k, std::int64_t rows, std::int64_t n,
+                         std::int64_t tokens) {
+  Random random(4);
+  std::vector<std::int8_t> codes(size(rows * n));
+  for (std::int8_t& code : codes) code = static_cast<std::int8_t>(random.below(255) - 127);
+  std::vector<std::int16_t> x(size(tokens * n));
+  for (std::int16_t& q : x) q = static_cast<std::int16_t>(random.below(13001) - 6500);
+  const std::vector<float> floats(size(rows), 0.5f);
+  const std::vector<double> doubles(size(tokens), 0.5);
+  std::vector<float> y(size(2 * tokens * rows));
+  for (auto _ : state) {
+    k.screen_bounds({codes.data(), floats.data(), floats.data(), floats.data(), n}, 0, rows,
+                    {x.data(), doubles.data(), doubles.data(), doubles.data(), tokens}, y.data(),
+                    y.data() + tokens * rows, rows);
+    benchmark::ClobberMemory();
+  }
+  report(state, rows * n * tokens, rows * n);
+}
+
 void bench_argmax(benchmark::State& state, const Kernels& k, std::int64_t n) {
   const std::vector<float> x = floats(n);
   for (auto _ : state) benchmark::DoNotOptimize(k.argmax(x.data(), n));
@@ -310,6 +340,20 @@ void register_to_f16(const Kernels& k) {
 }
 void register_to_f32(const Kernels& k) {
   register_unary("to_f32", k, k.to_f32, halves(2560));
+}
+
+void register_screen_row(const Kernels& k) {
+  RegisterBenchmark(name("screen_row", k, "2560").c_str(),
+                    [&k](benchmark::State& s) { bench_screen_row(s, k, 2560); });
+}
+
+void register_screen_bounds(const Kernels& k) {
+  for (const std::int64_t tokens : {1, 2, 8, 32}) {
+    const std::int64_t rows = tokens == 1 ? 128256 : 16384;
+    RegisterBenchmark(
+        name("screen_bounds", k, std::to_string(rows) + "x2560x" + std::to_string(tokens)).c_str(),
+        [&k, rows, tokens](benchmark::State& s) { bench_screen_bounds(s, k, rows, 2560, tokens); });
+  }
 }
 
 void register_argmax(const Kernels& k) {

@@ -92,6 +92,8 @@ TEST(Dispatch, ScalarIsPinned) {
   EXPECT_EQ(k.silu, scalar::silu);
   EXPECT_EQ(k.to_f16, scalar::to_f16);
   EXPECT_EQ(k.to_f32, scalar::to_f32);
+  EXPECT_EQ(k.screen_row, scalar::screen_row);
+  EXPECT_EQ(k.screen_bounds, scalar::screen_bounds);
   EXPECT_EQ(k.argmax, scalar::argmax);
 }
 
@@ -114,6 +116,8 @@ TEST(Dispatch, Avx2IsPinned) {
   EXPECT_EQ(k.silu, avx2::silu);
   EXPECT_EQ(k.to_f16, avx2::to_f16);
   EXPECT_EQ(k.to_f32, avx2::to_f32);
+  EXPECT_EQ(k.screen_row, avx2::screen_row);
+  EXPECT_EQ(k.screen_bounds, avx2::screen_bounds);
   EXPECT_EQ(k.argmax, avx2::argmax);
 }
 #endif

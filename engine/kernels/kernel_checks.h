@@ -308,6 +308,58 @@ inline std::string check_to_f32(decltype(Kernels::to_f32) kernel, decltype(Kerne
 }
 
 /// size: elements.
+inline std::string check_screen_row(decltype(Kernels::screen_row) kernel,
+                                    decltype(Kernels::screen_row) scalar, const Case& c) {
+  Random random(c.seed);
+  const Guarded<f16> w = random_buffer<f16>(c.size[0], c, random);
+  Guarded<std::int8_t> expected(w.size(), c.edge);
+  Guarded<std::int8_t> actual(w.size(), c.edge);
+  float expected_floats[3] = {};
+  float actual_floats[3] = {};
+  scalar(w.data(), w.size(), expected.data(), &expected_floats[0], &expected_floats[1], &expected_floats[2]);
+  kernel(w.data(), w.size(), actual.data(), &actual_floats[0], &actual_floats[1], &actual_floats[2]);
+  return difference("codes", expected.data(), actual.data(), w.size()) +
+         difference("scale, error, size", expected_floats, actual_floats, 3);
+}
+
+/// size: columns, weight rows, activation rows, what splits the weight rows and pads the stride.
+inline std::string check_screen_bounds(decltype(Kernels::screen_bounds) kernel,
+                                       decltype(Kernels::screen_bounds) scalar, const Case& c) {
+  Random random(c.seed);
+  const std::int64_t n = c.size[0];
+  const std::int64_t rows = c.size[1] + 1;
+  const std::int64_t tokens = c.size[2];
+  const std::int64_t stride = rows + c.size[3] % 2;
+  const std::int64_t begin = c.size[3] % rows;
+  const std::int64_t end = begin + (c.size[3] / 2) % (rows - begin + 1);
+  const std::int64_t limit = n == 0 ? 32767 : std::min<std::int64_t>(32767, 0x7fffffff / (127 * n));
+  Guarded<std::int8_t> codes(rows * n, c.edge);
+  Guarded<std::int16_t> x(tokens * n, c.edge);
+  // Saturation: every code and activation at its limit.
+  const bool extreme = c.values == Values::huge;
+  for (std::int8_t& code : codes) code = static_cast<std::int8_t>(extreme ? -127 : random.below(255) - 127);
+  for (std::int16_t& q : x)
+    q = static_cast<std::int16_t>(extreme ? limit : random.below(2 * limit + 1) - limit);
+  Guarded<float> floats[3] = {Guarded<float>(rows, c.edge), Guarded<float>(rows, c.edge),
+                              Guarded<float>(rows, c.edge)};
+  Guarded<double> doubles[3] = {Guarded<double>(tokens, c.edge), Guarded<double>(tokens, c.edge),
+                                Guarded<double>(tokens, c.edge)};
+  for (Guarded<float>& each : floats)
+    for (float& value : each)
+      value = std::abs(f16_to_f32(draw_f16(c.values == Values::any ? Values::any_finite : c.values, random)));
+  if (c.values == Values::any) floats[1][random.below(rows)] = INFINITY;
+  for (Guarded<double>& each : doubles)
+    for (double& value : each) value = std::abs(static_cast<double>(random.unit())) + 0x1p-40;
+  const ScreenMatrix w = {codes.data(), floats[0].data(), floats[1].data(), floats[2].data(), n};
+  const ScreenRows rows_x = {x.data(), doubles[0].data(), doubles[1].data(), doubles[2].data(), tokens};
+  Guarded<float> expected(2 * tokens * stride, c.edge);
+  Guarded<float> actual(2 * tokens * stride, c.edge);
+  scalar(w, begin, end, rows_x, expected.data(), expected.data() + tokens * stride, stride);
+  kernel(w, begin, end, rows_x, actual.data(), actual.data() + tokens * stride, stride);
+  return difference("bounds", expected.data(), actual.data(), expected.size());
+}
+
+/// size: elements.
 inline std::string check_argmax(decltype(Kernels::argmax) kernel, decltype(Kernels::argmax) scalar,
                                 const Case& c) {
   Random random(c.seed);

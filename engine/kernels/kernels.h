@@ -34,6 +34,35 @@ struct QuantizedRows {
   std::int64_t stride = 0;
 };
 
+/// The screen of a dense matrix: int8 codes [rows][cols], and of each row what one code is worth, a bound of
+/// the norm of what the codes lose (infinite where the row is not finite), and a bound of the norms of the
+/// row and of what its codes stand for. Made by Kernels::screen_row.
+struct ScreenMatrix {
+  const std::int8_t* codes = nullptr;
+  const float* scales = nullptr;
+  const float* errors = nullptr;
+  const float* sizes = nullptr;
+  std::int64_t cols = 0;
+};
+
+/// Activations for a screen: codes [rows][cols] of the matrix, |code| <= (2^31 - 1) / (127 * cols), so that
+/// no sum of products leaves int32; of each row what one code is worth (a binary32 number), a bound of its
+/// norm, and what a weight row of norm 1 may lose beyond its own error (model/screened_head.h).
+struct ScreenRows {
+  const std::int16_t* codes = nullptr;
+  const double* scales = nullptr;
+  const double* norms = nullptr;
+  const double* slacks = nullptr;
+  std::int64_t rows = 0;
+};
+
+// Roundings of the screen's own arithmetic. A norm summed in double over n < 2^30 squares, its root, and the
+// rounding to binary32 stay below a relative 2^-20, and so do the few roundings of a radius; a bound rounded
+// to binary32 moves by at most 2^-24 (|centre| + radius) + 2^-150.
+inline constexpr double kScreenUp = 1 + 0x1p-20;
+inline constexpr double kScreenWiden = 0x1p-22;
+inline constexpr double kScreenLeast = 0x1p-140;
+
 /// Cells of the KV cache in one page.
 inline constexpr std::int64_t kPageCells = 64;
 
@@ -95,6 +124,20 @@ struct Kernels {
   void (*silu)(const float* x, std::int64_t n, float* y);  // section 6.8, 16-lane form throughout
   void (*to_f16)(const float* x, std::int64_t n, f16* y);  // round to nearest even
   void (*to_f32)(const f16* x, std::int64_t n, float* y);  // exact
+
+  /// One row w[n] of a screen: s = fl(greatest |w| / 127), code = w * fl(127 / greatest |w|) rounded to the
+  /// nearest (ties to even); error >= |w - s * code|, size >= |w| and >= |s * code| (Euclidean; squares
+  /// summed in double in 8 lanes, lane k mod 8, folded 8-4-2-1). Codes and scale are 0 for a zero row and for
+  /// one with infinity or NaN, whose error is infinite.
+  void (*screen_row)(const f16* w, std::int64_t n, std::int8_t* codes, float* scale, float* error,
+                     float* size);
+
+  /// For weight rows m in [row_begin, row_end) and every activation row t, with D the exact integer dot of
+  /// codes, in double: centre = s_m * s_t * D, radius = (error * norm + size * slack) * kScreenUp +
+  /// |centre| * kScreenWiden + kScreenLeast, then lower[t][m] = float(centre - radius), upper[t][m] =
+  /// float(centre + radius). Rows of lower and upper are `stride` apart.
+  void (*screen_bounds)(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end,
+                        const ScreenRows& x, float* lower, float* upper, std::int64_t stride);
 
   /// Index of the greatest value; the lowest index on ties; NaN is never chosen (0 when all are NaN).
   std::int64_t (*argmax)(const float* x, std::int64_t n);

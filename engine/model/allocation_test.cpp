@@ -68,5 +68,25 @@ TEST(Allocation, AGeneratedTokenAllocatesNothing) {
   }
 }
 
+TEST(Allocation, ATokenPickedByTheScreenedHeadAllocatesNothing) {
+  SynthShape shape = test::tiny_shape();
+  shape.untied = true;
+  const Model model = test::make_model(shape);
+  for (const int threads : {1, 2}) {
+    for (const std::int64_t screen_after : {-1, 0}) {
+      Context context(model, {.threads = threads, .screen_after = screen_after, .screen_min_bytes = 0});
+      std::vector<BatchRow> rows(10, BatchRow{.token = 3, .logits = false});
+      context.forward_greedy(rows);
+      rows.assign(1, BatchRow{.token = 3});
+      // The first tokens of decoding may still grow buffers, the full head's too.
+      for (int i = 0; i < 3; ++i) rows[0].token = context.forward_greedy(rows).front().token;
+      const std::int64_t before = g_allocations;
+      for (int i = 0; i < 200; ++i) rows[0].token = context.forward_greedy(rows).front().token;
+      EXPECT_EQ(g_allocations - before, 0) << threads << " threads, screen after " << screen_after;
+      EXPECT_EQ(context.head_work().screened > 0, screen_after == 0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace bitnet

@@ -40,7 +40,9 @@ Context::Context(const Model& model, const ContextOptions& options)
       batch_(std::max<std::int64_t>(1, options.batch)),
       cache_(config_, context_length(model, options), options.sequences),
       operations_(config_, model.weights(), select_kernels(options.isa), thread_count(options),
-                  make_rope(model, options)) {}
+                  make_rope(model, options)) {
+  operations_.screen_after(options.screen_after, options.screen_min_bytes);
+}
 
 void Context::check(std::span<const BatchRow> rows) const {
   for (const BatchRow& row : rows) {
@@ -75,7 +77,22 @@ std::span<const float> Context::forward(std::span<const BatchRow> rows, const Ta
   return {logits_.data(), static_cast<std::size_t>(wanted * config_.n_vocab)};
 }
 
-void Context::forward_batch(std::span<const BatchRow> rows, const TapHook* hook, float* logits) {
+std::span<const Pick> Context::forward_greedy(std::span<const BatchRow> rows) {
+  check(rows);
+  picks_.resize(static_cast<std::size_t>(
+      std::count_if(rows.begin(), rows.end(), [](const BatchRow& r) { return r.logits; })));
+  std::span<Pick> picks = picks_;
+  for (std::size_t at = 0; at < rows.size(); at += static_cast<std::size_t>(batch_)) {
+    const auto part = rows.subspan(at, std::min(static_cast<std::size_t>(batch_), rows.size() - at));
+    const auto wanted = static_cast<std::size_t>(forward_layers(part, nullptr));
+    if (wanted == 0) continue;
+    operations_.head_argmax(normed_.data(), picks.first(wanted));
+    picks = picks.subspan(wanted);
+  }
+  return picks_;
+}
+
+std::int64_t Context::forward_layers(std::span<const BatchRow> rows, const TapHook* hook) {
   const Config& c = config_;
   Operations& op = operations_;
   const Weights& w = model_.weights();
@@ -185,14 +202,25 @@ void Context::forward_batch(std::span<const BatchRow> rows, const TapHook* hook,
     tap(Tap::l_out, i, x_.data(), d);
   }
 
-  if (T == 0) return;
+  if (T == 0) return 0;
   op.norm(x_.data(), T, w.output_norm, normed_.data());
   tap(Tap::result_norm, -1, normed_.data(), d);
+  return T;
+}
+
+void Context::forward_batch(std::span<const BatchRow> rows, const TapHook* hook, float* logits) {
+  const Config& c = config_;
+  Operations& op = operations_;
+  const std::int64_t T = forward_layers(rows, hook);
+  if (T == 0) return;
   if (hook) {
     // All rows went through; their logits are a tap, and the caller's choice of rows is copied out of it.
     grow(scores_, T * c.n_vocab);
     op.head(normed_.data(), T, scores_.data());
-    tap(Tap::result_output, -1, scores_.data(), c.n_vocab);
+    if (const TapId id{Tap::result_output, -1}; hook->wants(id)) {
+      uniform_offsets(offsets_, T, c.n_vocab);
+      hook->show({id, offsets_, scores_.data()});
+    }
     for (std::int64_t t = 0; t < T; ++t) {
       if (!rows[static_cast<std::size_t>(t)].logits) continue;
       std::copy_n(scores_.data() + t * c.n_vocab, c.n_vocab, logits);

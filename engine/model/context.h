@@ -36,6 +36,11 @@ struct ContextOptions {
   std::int64_t batch = 256;  // rows evaluated at once; any value gives the same bits
   RopeMath rope = RopeMath::own;
   std::optional<RecordedRope> recorded_rope;  // instead of computing one
+  /// forward_greedy() makes a screen of an F16 head after this many tokens, where that pays (int8, half the
+  /// head's size; reads half as much per token); below 0: never.
+  std::int64_t screen_after = -1;
+  /// Smaller heads stay full: they come from a cache, where the screen saves less than its two passes cost.
+  std::int64_t screen_min_bytes = std::int64_t{8} << 20;
 };
 
 /// The model must outlive the context. Not for use from several threads at once.
@@ -54,12 +59,20 @@ class Context {
   /// InputError when a token is outside the vocabulary or the context is full; nothing is evaluated then.
   std::span<const float> forward(std::span<const BatchRow> rows, const TapHook* hook = nullptr);
 
+  /// Evaluates the rows in order and returns the arg max of the logits of those that want them, [wanted],
+  /// valid until the next call: the same as Kernels::argmax of what forward() returns, but the head need not
+  /// be read in full (ContextOptions::screen_after).
+  std::span<const Pick> forward_greedy(std::span<const BatchRow> rows);
+  const HeadWork& head_work() const { return operations_.head_work(); }
+
   std::int64_t length(int sequence) const { return cache_.length(sequence); }
   /// Forgets the tokens from `length` on.
   void truncate(int sequence, std::int64_t length) { cache_.truncate(sequence, length); }
 
  private:
   void check(std::span<const BatchRow> rows) const;
+  /// Leaves the last norm of the rows that want logits (with a hook: of all) in normed_, and says how many.
+  std::int64_t forward_layers(std::span<const BatchRow> rows, const TapHook* hook);
   void forward_batch(std::span<const BatchRow> rows, const TapHook* hook, float* logits);
   void attention(std::int64_t layer, std::int64_t rows, const TapHook* hook);
   std::int64_t keep_rows_with_logits(std::span<const BatchRow> rows);
@@ -89,6 +102,7 @@ class Context {
   std::vector<VisibleCells> visible_;    // (T)
   std::vector<std::int64_t> offsets_;    // (T + 1)
   std::vector<float> logits_;
+  std::vector<Pick> picks_;
 };
 
 /// Evaluates single operations on given inputs, through the same operations as the forward pass: the same

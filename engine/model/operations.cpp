@@ -1,5 +1,7 @@
 #include "engine/model/operations.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -176,6 +178,55 @@ void Operations::head(const float* x, std::int64_t rows, float* logits) {
     else
       kernels_.matmul_f32(w.single, w.cols, begin, end, x, rows, w.cols, logits, w.rows);
   });
+}
+
+bool Operations::screened_argmax(const float* x, std::span<Pick> picks) {
+  const FloatMatrix& w = weights_.output;
+  const auto rows = static_cast<std::int64_t>(picks.size());
+  if (!screen_) {
+    if (screen_after_ < 0 || head_work_.tokens < screen_after_ || !ScreenedHead::possible(w)) return false;
+    if (w.rows * w.cols * static_cast<std::int64_t>(sizeof(f16)) < screen_min_bytes_) return false;
+    const auto start = std::chrono::steady_clock::now();
+    screen_.emplace(w, kernels_, pool_);
+    head_work_.screen_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    head_work_.screens = 1;
+    head_work_.screen_bytes = screen_->bytes();
+  }
+  // Where many survive once, many will survive again: the full head decides for a while, longer each time.
+  if (screen_rests_ > 0) {
+    --screen_rests_;
+    return false;
+  }
+  grow(half_, rows * w.cols);
+  kernels_.to_f16(x, rows * w.cols, half_.data());
+  head_work_.bytes += screen_->bytes();
+  if (!screen_->pick(half_.data(), picks)) {
+    screen_rests_ = screen_next_rest_;
+    screen_next_rest_ = std::min<std::int64_t>(2 * screen_next_rest_, 64);
+    return false;
+  }
+  screen_next_rest_ = 1;
+  head_work_.screened += rows;
+  head_work_.survivors += screen_->survivors();
+  head_work_.bytes += screen_->survivors() * w.cols * static_cast<std::int64_t>(sizeof(f16));
+  return true;
+}
+
+void Operations::head_argmax(const float* x, std::span<Pick> picks) {
+  const FloatMatrix& w = weights_.output;
+  const auto rows = static_cast<std::int64_t>(picks.size());
+  if (!screened_argmax(x, picks)) {
+    grow(logits_, rows * w.rows);
+    head(x, rows, logits_.data());
+    for (std::int64_t t = 0; t < rows; ++t) {
+      const float* logits = logits_.data() + t * w.rows;
+      const std::int64_t best = kernels_.argmax(logits, w.rows);
+      picks[static_cast<std::size_t>(t)] = {static_cast<std::int32_t>(best), logits[best]};
+    }
+    head_work_.bytes += w.rows * w.cols * static_cast<std::int64_t>(w.half ? sizeof(f16) : sizeof(float));
+  }
+  head_work_.tokens += rows;
 }
 
 }  // namespace bitnet

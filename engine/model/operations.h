@@ -4,6 +4,7 @@
 // differ.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "engine/kernels/thread_pool.h"
 #include "engine/model/config.h"
 #include "engine/model/rope_table.h"
+#include "engine/model/screened_head.h"
 #include "engine/model/weights.h"
 
 namespace bitnet {
@@ -20,6 +22,17 @@ struct VisibleCells {
   const f16* const* keys = nullptr;
   const f16* const* values = nullptr;
   std::int64_t cells = 0;
+};
+
+/// What greedy decisions of the head have cost so far.
+struct HeadWork {
+  std::int64_t tokens = 0;     // decided
+  std::int64_t screened = 0;   // of them by the screen, without the full head
+  std::int64_t survivors = 0;  // rows multiplied exactly for those
+  std::int64_t bytes = 0;      // of weights read for all tokens, screen and head
+  std::int64_t screens = 0;    // times the screen was made: 0 or 1
+  std::int64_t screen_bytes = 0;
+  double screen_seconds = 0;
 };
 
 /// Not for use from several threads at once (it has one set of scratch memory). Rows are dense.
@@ -51,6 +64,15 @@ class Operations {
   void add(const float* a, const float* b, std::int64_t n, float* y);
   void mul(const float* a, const float* b, std::int64_t n, float* y);
   void head(const float* x, std::int64_t rows, float* logits);  // [T][n_vocab]
+  /// The arg max of what head() gives for each row, by a screen of the head where there is one.
+  void head_argmax(const float* x, std::span<Pick> picks);
+  /// After so many tokens that the full head decided, head_argmax() makes a screen of a head of at least
+  /// min_bytes; tokens below 0: never.
+  void screen_after(std::int64_t tokens, std::int64_t min_bytes) {
+    screen_after_ = tokens;
+    screen_min_bytes_ = min_bytes;
+  }
+  const HeadWork& head_work() const { return head_work_; }
 
  private:
   // One query head of one row.
@@ -61,6 +83,7 @@ class Operations {
     std::int64_t kv_offset;  // of its KV head's channels in a row of keys or values
     int worker;
   };
+  bool screened_argmax(const float* x, std::span<Pick> picks);
   template <class F>
   void for_each_head(std::size_t rows, F&& f);
   float* worker_scores(int worker, std::int64_t cells);
@@ -79,6 +102,13 @@ class Operations {
   std::int64_t quantized_width_ = 0;
   std::vector<f16> half_;                   // [T][n_embd]: the head's input
   std::vector<std::vector<float>> scores_;  // per worker: [n_ctx]
+  std::vector<float> logits_;               // [T][n_vocab]: of the full head, where it decides
+  std::optional<ScreenedHead> screen_;
+  std::int64_t screen_after_ = -1;
+  std::int64_t screen_min_bytes_ = 0;
+  std::int64_t screen_rests_ = 0;      // calls that the full head decides at once
+  std::int64_t screen_next_rest_ = 1;  // after the next one that the screen cannot decide
+  HeadWork head_work_;
 };
 
 }  // namespace bitnet

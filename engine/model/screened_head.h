@@ -1,0 +1,102 @@
+#pragma once
+// The arg max of a head without reading all of it: bounds of every logit from int8 rows, then the exact
+// product for the rows that could still win.
+//
+// For a weight row w and an activation row x (both binary16, n long) let w = s c + e with int8 codes c, and
+// x = a q + d with integer codes q. Then
+//     <w, x> = s a <c, q> + <s c, d> + <e, x>,
+// where <c, q> is an exact int32 sum and, by Cauchy and Schwarz, |<s c, d>| <= |s c| |d|, |<e, x>| <= |e|
+// |x|.
+//
+// The head's logit is not <w, x> but matmul_f16's sum of the products w_k x_k, which are exact in binary32
+// and multiples of 2^-48, so that no addition underflows, and n * 65504^2 is far from overflow. A product
+// passes through at most K = n / 64 (steps) + 2 (accumulators) + 4 (fold) + 1 (the final rounding) additions
+// in binary32 and up to 63 in double, which round by less than one more of those; with u = 2^-24 the classic
+// bound of a sum in any tree of depth K (Higham, Accuracy and Stability, 4.2) is
+//     |logit - <w, x>| <= g sum |w_k x_k| <= g |w| |x|,  g = K u / (1 - K u),  K = n / 64 + 8.
+// Together:  |logit - s a <c, q>| <= |e| |x| + max(|w|, |s c|) (|d| + g |x|).
+// The kernel adds what its own arithmetic rounds (kernels.h: kScreenUp, kScreenWiden, kScreenLeast).
+//
+// A row is out when its upper bound is below the greatest lower bound, so the winner and every row that ties
+// with it stay. Rows with infinity or NaN have infinite bounds and stay; activations with infinity or NaN,
+// and more survivors than pay, are left to the full head.
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/thread_pool.h"
+#include "engine/model/weights.h"
+
+namespace bitnet {
+
+/// The token with the greatest logit; of equal ones the lowest id; NaN never, 0 where all are NaN.
+struct Pick {
+  std::int32_t token = 0;
+  float logit = 0;
+};
+
+class ScreenedHead {
+ public:
+  /// Whether a head can be screened: binary16 rows, not so long that the codes of the activations get coarse.
+  static bool possible(const FloatMatrix& head);
+
+  /// The g of above: how far matmul_f16 over n elements may be from the exact sum, in parts of sum |w_k x_k|.
+  static double rounding(std::int64_t n);
+
+  /// Makes the screen: reads the whole head once, in all threads of the pool, and takes rows * (cols + 12)
+  /// bytes. The head, the kernels and the pool must outlive it. Throws std::bad_alloc.
+  ScreenedHead(const FloatMatrix& head, const Kernels& kernels, ThreadPool& pool);
+
+  /// The arg max of each row of x, [picks.size()][cols]. False, and `picks` is unchanged, where the full head
+  /// must decide: an activation that is not finite, or more survivors than max_survivors() per row. Allocates
+  /// nothing once it has seen as many rows.
+  bool pick(const f16* x, std::span<Pick> picks);
+
+  /// Survivors of all rows together in the last call of pick(), whatever it returned.
+  std::int64_t survivors() const { return survivors_; }
+  /// Above an eighth of the rows, scattered reads would cost what the screen saves.
+  std::int64_t max_survivors() const { return (head_.rows + 7) / 8; }
+  /// Memory of the screen, which is what each call of pick() reads besides the survivors.
+  std::int64_t bytes() const { return head_.rows * (head_.cols + 12); }
+
+  /// The bounds of every logit, [rows][head rows] each. False for activations that are not finite.
+  bool bounds(const f16* x, std::int64_t rows);
+  std::span<const float> lower() const { return lower_; }
+  std::span<const float> upper() const { return upper_; }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  struct Survivor {
+    std::int64_t row;  // of x
+    std::int64_t m;    // of the head
+  };
+
+  bool quantize(const f16* x, std::int64_t rows);
+
+  FloatMatrix head_;
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  std::unique_ptr<std::int8_t[], Free> codes_;  // (rows, cols)
+  std::vector<float> scales_;                   // (rows)
+  std::vector<float> errors_;                   // (rows)
+  std::vector<float> sizes_;                    // (rows)
+
+  // Activations, and what is known of their logits; T rows.
+  std::vector<std::int16_t> x_codes_;  // (T, cols)
+  std::vector<double> x_scales_;       // (T)
+  std::vector<double> x_norms_;        // (T)
+  std::vector<double> x_slacks_;       // (T)
+  std::vector<float> lower_;           // (T, rows)
+  std::vector<float> upper_;           // (T, rows)
+  std::vector<float> greatest_;        // (workers, T)
+  std::vector<Survivor> candidates_;   // those of x row 0 first, each in the order of the head's rows
+  std::int64_t survivors_ = 0;
+};
+
+}  // namespace bitnet
