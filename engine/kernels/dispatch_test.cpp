@@ -57,7 +57,7 @@ std::string error_of(std::string_view isa) {
 
 TEST(Dispatch, CompiledTablesBestFirst) {
 #if defined(__x86_64__)
-  EXPECT_EQ(names(), "avx2 scalar ");
+  EXPECT_EQ(names(), "avx512vnni avx_vnni avx2 scalar ");
 #elif defined(__aarch64__)
   EXPECT_EQ(names(), "neon_i8mm neon_dotprod neon scalar ");
 #else
@@ -98,11 +98,9 @@ TEST(Dispatch, ScalarIsPinned) {
 }
 
 #if defined(__x86_64__)
-TEST(Dispatch, Avx2IsPinned) {
-  const Kernels& k = *compiled_kernels()[0];
-  EXPECT_EQ(k.name, "avx2");
+/// What all of them share; the ternary product is each one's own.
+void expect_avx2(const Kernels& k) {
   EXPECT_EQ(k.quantize_row, avx2::quantize_row);
-  EXPECT_EQ(k.ternary_matmul, avx2::ternary_matmul);
   EXPECT_EQ(k.matmul_f16, avx2::matmul_f16);
   EXPECT_EQ(k.matmul_f32, avx2::matmul_f32);
   EXPECT_EQ(k.rms_norm, avx2::rms_norm);
@@ -119,6 +117,27 @@ TEST(Dispatch, Avx2IsPinned) {
   EXPECT_EQ(k.screen_row, avx2::screen_row);
   EXPECT_EQ(k.screen_bounds, avx2::screen_bounds);
   EXPECT_EQ(k.argmax, avx2::argmax);
+}
+
+TEST(Dispatch, Avx2IsPinned) {
+  const Kernels& k = *compiled_kernels()[2];
+  EXPECT_EQ(k.name, "avx2");
+  EXPECT_EQ(k.ternary_matmul, avx2::ternary_matmul);
+  expect_avx2(k);
+}
+
+TEST(Dispatch, AvxVnniIsPinned) {
+  const Kernels& k = *compiled_kernels()[1];
+  EXPECT_EQ(k.name, "avx_vnni");
+  EXPECT_EQ(k.ternary_matmul, avx_vnni::ternary_matmul);
+  expect_avx2(k);
+}
+
+TEST(Dispatch, Avx512VnniIsPinned) {
+  const Kernels& k = *compiled_kernels()[0];
+  EXPECT_EQ(k.name, "avx512vnni");
+  EXPECT_EQ(k.ternary_matmul, avx512vnni::ternary_matmul);
+  expect_avx2(k);
 }
 #endif
 
@@ -140,6 +159,8 @@ void expect_neon(const Kernels& k) {
   EXPECT_EQ(k.to_f16, neon::to_f16);
   EXPECT_EQ(k.to_f32, neon::to_f32);
   EXPECT_EQ(k.argmax, neon::argmax);
+  EXPECT_EQ(k.screen_row, scalar::screen_row);
+  EXPECT_EQ(k.screen_bounds, scalar::screen_bounds);
 }
 
 TEST(Dispatch, NeonIsPinned) {
@@ -211,6 +232,8 @@ TEST(Dispatch, TheMachineGetsWhatItShould) {
   std::string expected = "scalar";
 #if defined(__x86_64__)
   if (cpu::avx2()) expected = "avx2";
+  if (cpu::avx_vnni()) expected = "avx_vnni";
+  if (cpu::avx512vnni()) expected = "avx512vnni";
 #elif defined(__aarch64__)
   if (cpu::neon()) expected = "neon";
   if (cpu::neon_dotprod()) expected = "neon_dotprod";
