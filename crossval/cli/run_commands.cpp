@@ -63,7 +63,10 @@ void add_evaluation(CLI::App& command, Flags& flags) {
       .add_option("--reference-batch", flags.run.reference_batch,
                   "tokens per evaluation that the reference is given")
       ->check(CLI::Range(1, 1 << 20));
-  command.add_option("--threads", flags.run.threads, "threads per participant (default: physical cores)")
+  command
+      .add_option(
+          "--threads", flags.run.threads,
+          "threads per participant (default: the physical cores, shared by those who evaluate at once)")
       ->check(CLI::Range(1, 1024));
   command.add_option("--isa", flags.run.isa, "kernels of the engine: scalar, avx2, ... (default: the best)");
   command

@@ -28,7 +28,7 @@ struct RunOptions {
   TokensFrom tokens_from = TokensFrom::reference;
   std::int64_t max_tokens = -1;  // -1: as the suite says
   std::int64_t reference_batch = 1;
-  int threads = 0;       // 0: physical cores
+  int threads = 0;       // 0: the physical cores, shared by those who evaluate at once
   double timeout = 120;  // seconds that a participant's answer may take
   std::string isa;
   Shard shard;
