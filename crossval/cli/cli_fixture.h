@@ -15,6 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "crossval/run/test_records.h"
+
 namespace crossval::test {
 
 namespace fs = std::filesystem;
@@ -62,12 +64,7 @@ class Cli : public testing::Test {
   std::string main_job(const std::string& out) const {
     return "--model " + kModel + " --prompts " + kSmoke + " --out " + path(out) + " --quiet";
   }
-  std::vector<json> records(const std::string& out) const {
-    std::ifstream in(folder_ / out / "results.jsonl");
-    std::vector<json> all;
-    for (std::string line; std::getline(in, line);) all.push_back(json::parse(line));
-    return all;
-  }
+  std::vector<json> records(const std::string& out) const { return crossval::records(folder_ / out); }
   // Everything but what names the machine and the time.
   std::string figures(const std::string& out) const {
     std::string text;

@@ -166,8 +166,7 @@ std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
   if (spec.kind == "emulator") return make_emulator_from(spec, path, defaults, EmulatorBatchClass::by_tokens);
   if (spec.kind == "exec" || spec.kind == "bitnet.cpp")
     return make_program(spec, model->config(), path, defaults, /*several=*/false);
-  if (spec.kind == "trace")
-    return make_replay(std::make_shared<const Trace>(Trace::open(spec.options.at("file"))), model->config());
+  if (spec.kind == "trace") return make_replay(spec.trace, model->config());
   return make_engine(std::move(model), {.isa = option(spec, "isa", defaults.isa),
                                         .threads = threads_of(spec, defaults),
                                         .rope = option(spec, "rope", "own") == "libm" ? bitnet::RopeMath::libm

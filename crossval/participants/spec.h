@@ -14,12 +14,15 @@
 
 namespace crossval {
 
+class Trace;
+
 /// "engine:isa=avx2,threads=2" taken apart and checked; unknown kinds, options and values are InputErrors
 /// that list what is known.
 struct ParticipantSpec {
   std::string kind;                            // "engine", "oracle", "emulator", "bitnet.cpp", ...
   std::map<std::string, std::string> options;  // as given; of "trace" the `file`, of "exec" its `words`
-  std::string recorded;                        // of "trace", once it was opened: who was recorded
+  std::shared_ptr<const Trace> trace = {};     // of "trace", once it was opened
+  std::string recorded;                        // likewise: who was recorded
   std::string probed;  // of "bitnet.cpp" and "exec", once it was started: what it says it is
 };
 ParticipantSpec parse_participant(std::string_view text);
@@ -32,7 +35,7 @@ struct ParticipantDefaults {
   std::optional<bitnet::RecordedRope> rope = {};  // of the trace in use, for rope=trace
 };
 
-/// The participant over a model. `path` is the file the model was loaded from.
+/// The participant over a model. `path` is the file the model was loaded from; a trace must have been opened.
 std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
                                               std::shared_ptr<const bitnet::Model> model,
                                               const std::filesystem::path& path,

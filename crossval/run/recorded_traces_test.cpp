@@ -12,6 +12,7 @@
 
 #include "crossval/records/sha256.h"
 #include "crossval/run/run.h"
+#include "crossval/run/test_records.h"
 #include "reference/trace/trace_reader.h"
 
 namespace crossval {
@@ -74,14 +75,7 @@ class RecordedTrace : public testing::TestWithParam<Recorded> {
     o.quiet = true;
     return run(o);
   }
-  std::vector<json> of_type(const std::string& type) const {
-    std::ifstream in(folder_ / "results.jsonl");
-    std::vector<json> some;
-    for (std::string line; std::getline(in, line);)
-      if (json r = json::parse(line); r["type"] == type) some.push_back(std::move(r));
-    return some;
-  }
-
+  std::vector<json> comparisons() const { return of_type(records(folder_), "comparison"); }
   void expect_no_bit_to_differ() const;
 
   fs::path folder_;
@@ -108,7 +102,7 @@ TEST_P(RecordedTrace, IsOfALiveBitnetCppOverTheseFiles) {
 
 void RecordedTrace::expect_no_bit_to_differ() const {
   std::int64_t bits = 0, count = 0;
-  for (const json& c : of_type("comparison")) {
+  for (const json& c : comparisons()) {
     bits += c["bits"].get<std::int64_t>();
     count += c["count"].get<std::int64_t>();
     EXPECT_EQ(c["bits"], 0) << c["case"] << " " << c["step"] << " " << c["tap"] << " " << c["mode"];
@@ -139,7 +133,7 @@ class SmallTrace : public RecordedTrace {};
 TEST_P(SmallTrace, AnotherBuildDiffers) {
   run_against(GetParam().lanes == 8 ? "emulator:rope=trace" : "emulator:rope=trace,width=8");
   std::int64_t bits = 0;
-  for (const json& c : of_type("comparison")) bits += c["bits"].get<std::int64_t>();
+  for (const json& c : comparisons()) bits += c["bits"].get<std::int64_t>();
   EXPECT_GT(bits, 0);
 }
 
@@ -149,7 +143,7 @@ TEST_P(FullTrace, TheEngineHoldsTheGates) {
   const RunResult result = run_against("engine:rope=trace");
   EXPECT_EQ(result.verdict, Verdict::pass) << result.headline;
   std::size_t local = 0, free = 0;
-  for (const json& c : of_type("comparison")) ++(c["mode"] == "local" ? local : free);
+  for (const json& c : comparisons()) ++(c["mode"] == "local" ? local : free);
   EXPECT_GT(free, 0U);
   EXPECT_EQ(local, free);
 }

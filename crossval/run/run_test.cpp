@@ -11,6 +11,7 @@
 
 #include "crossval/run/merge.h"
 #include "crossval/run/record.h"
+#include "crossval/run/test_records.h"
 #include "engine/error.h"
 
 namespace crossval {
@@ -22,26 +23,6 @@ using nlohmann::json;
 const fs::path kFixtures = fs::path(CROSSVAL_SOURCE_DIR) / "fixtures";
 const fs::path kModel = kFixtures / "model/bundled.gguf";
 const fs::path kSuite = kFixtures / "suites/smoke.json";
-
-std::vector<json> records(const fs::path& folder) {
-  std::ifstream in(folder / "results.jsonl");
-  std::vector<json> all;
-  std::string line;
-  while (std::getline(in, line)) all.push_back(json::parse(line));
-  return all;
-}
-
-std::vector<json> of_type(const std::vector<json>& all, const std::string& type) {
-  std::vector<json> some;
-  for (const json& r : all)
-    if (r["type"] == type) some.push_back(r);
-  return some;
-}
-
-std::string slurp(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 class RunTest : public testing::Test {
  protected:

@@ -74,18 +74,15 @@ void plan_taps(const RunOptions& options, Session& s) {
                                              " is a trace of SHA-256: it shows no inputs of operations");
         continue;
       }
-      const bitnet::OperationInputs inputs = bitnet::inputs_of(s.model->config(), id);
-      std::optional<TapId> hidden;
-      for (const auto& input : {inputs.a, inputs.b, inputs.history})
-        if (input && !shows(fed, *input)) hidden = input;
-      if (hidden) {
+      const std::vector<TapId> inputs = bitnet::inputs_of(s.model->config(), id).taps();
+      const auto hidden = std::ranges::find_if(inputs, [&](TapId input) { return !shows(fed, input); });
+      if (hidden != inputs.end()) {
         s.skipped_local.emplace_back(id, "the " + std::string(to_string(local.fed)) +
                                              " does not show its input " + bitnet::to_string(*hidden));
         continue;
       }
       local.taps.insert(id);
-      for (const auto& input : {inputs.a, inputs.b, inputs.history})
-        if (input) local.inputs.insert(*input);
+      local.inputs.insert(inputs.begin(), inputs.end());
     }
   }
   std::erase_if(s.plan.local, [](const LocalPlan& local) { return local.taps.empty(); });
@@ -145,10 +142,10 @@ std::unique_ptr<Participant> make_evaluator(const Session& s, const std::filesys
 
 using bitnet::InputError;
 
-// The trace that a participant names; null where it names none. A trace of another model or suite is refused.
-std::shared_ptr<const Trace> open_trace(const RunOptions& options, const Suite& suite,
-                                        const std::string& model_sha256, ParticipantSpec& spec) {
-  if (spec.kind != "trace") return nullptr;
+// Opens the trace that a participant names, if it does. A trace of another model or suite is refused.
+void open_trace(const RunOptions& options, const Suite& suite, const std::string& model_sha256,
+                ParticipantSpec& spec) {
+  if (spec.kind != "trace") return;
   const auto trace = std::make_shared<const Trace>(Trace::open(spec.options.at("file")));
   const Identity& id = trace->identity();
   const auto generation = id.details.find("generation");
@@ -164,7 +161,7 @@ std::shared_ptr<const Trace> open_trace(const RunOptions& options, const Suite& 
   };
   check("model", trace->model_sha256(), model_sha256);
   check("suite", trace->suite_sha256(), suite.sha256);
-  return trace;
+  spec.trace = trace;
 }
 
 std::optional<SelfNoise> recorded_noise(const Trace& trace) {
@@ -177,9 +174,8 @@ std::optional<SelfNoise> recorded_noise(const Trace& trace) {
 }
 
 // How a trace was recorded decides how the other side is fed: bits depend on it.
-std::int64_t evaluation_tokens(const RunOptions& options, const std::shared_ptr<const Trace>& candidate,
-                               const std::shared_ptr<const Trace>& reference) {
-  const auto& trace = reference ? reference : candidate;
+std::int64_t evaluation_tokens(const RunOptions& options, const Session& s) {
+  const auto& trace = s.reference_spec.trace ? s.reference_spec.trace : s.candidate_spec.trace;
   if (!trace) return options.reference_batch;
   if (options.reference_batch != 1 && options.reference_batch != trace->reference_batch())
     throw InputError("--reference-batch " + std::to_string(options.reference_batch) + ": the trace " +
@@ -208,25 +204,22 @@ Session open_session(const RunOptions& options, const Suite& suite) {
   ParticipantDefaults defaults{
       .isa = options.isa, .threads = threads_each(options, s), .timeout = options.timeout};
   const auto& reference_path = options.reference_model.empty() ? options.model : options.reference_model;
-  const auto candidate_trace = open_trace(options, suite, s.model_sha256, s.candidate_spec);
-  const auto reference_trace = open_trace(options, suite, s.reference_model_sha256, s.reference_spec);
-  for (const auto& trace : {reference_trace, candidate_trace})
+  open_trace(options, suite, s.model_sha256, s.candidate_spec);
+  open_trace(options, suite, s.reference_model_sha256, s.reference_spec);
+  for (const auto& trace : {s.reference_spec.trace, s.candidate_spec.trace})
     if (trace && trace->rope() && !defaults.rope)
       defaults.rope = {.cos = trace->rope()->cosines, .sin = trace->rope()->sines};
-  s.candidate = candidate_trace ? make_replay(candidate_trace, s.model->config())
-                                : make_participant(s.candidate_spec, s.model, options.model, defaults);
-  s.reference = reference_trace
-                    ? make_replay(reference_trace, s.reference_model->config())
-                    : make_participant(s.reference_spec, s.reference_model, reference_path, defaults);
+  s.candidate = make_participant(s.candidate_spec, s.model, options.model, defaults);
+  s.reference = make_participant(s.reference_spec, s.reference_model, reference_path, defaults);
   s.candidate_spec.probed = probed_by(s.candidate_spec, *s.candidate);
   s.reference_spec.probed = probed_by(s.reference_spec, *s.reference);
-  if (reference_trace) s.plan.recorded_noise = recorded_noise(*reference_trace);
-  s.noise =
-      make_noise_twin(s.reference_spec, s.reference_model, reference_path, defaults, options.reference_batch);
+  if (s.reference_spec.trace) s.plan.recorded_noise = recorded_noise(*s.reference_spec.trace);
+  s.plan.evaluation_tokens = evaluation_tokens(options, s);
+  s.noise = make_noise_twin(s.reference_spec, s.reference_model, reference_path, defaults,
+                            s.plan.evaluation_tokens);
   if (s.candidate->n_vocab() != s.reference->n_vocab())
     throw Incomparable("the vocabularies differ: candidate " + std::to_string(s.candidate->n_vocab()) +
                        " tokens, reference " + std::to_string(s.reference->n_vocab()));
-  s.plan.evaluation_tokens = evaluation_tokens(options, candidate_trace, reference_trace);
   plan_taps(options, s);
   if (!s.plan.local.empty() && !s.candidate->can_evaluate() && !s.reference->can_evaluate())
     s.evaluator = make_evaluator(s, reference_path, defaults);

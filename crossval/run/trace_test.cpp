@@ -11,6 +11,7 @@
 #include "crossval/records/sha256.h"
 #include "crossval/run/record.h"
 #include "crossval/run/run.h"
+#include "crossval/run/test_records.h"
 #include "crossval/run/trace_rope.h"
 #include "engine/base64.h"
 #include "engine/error.h"
@@ -26,26 +27,6 @@ const fs::path kFixtures = fs::path(CROSSVAL_SOURCE_DIR) / "fixtures";
 const fs::path kModel = kFixtures / "model/bundled.gguf";
 const fs::path kAwkward = kFixtures / "model/awkward.gguf";
 const fs::path kSuite = kFixtures / "suites/smoke.json";
-
-std::vector<json> records(const fs::path& folder) {
-  std::ifstream in(folder / "results.jsonl");
-  std::vector<json> all;
-  std::string line;
-  while (std::getline(in, line)) all.push_back(json::parse(line));
-  return all;
-}
-
-std::vector<json> of_type(const std::vector<json>& all, const std::string& type) {
-  std::vector<json> some;
-  for (const json& r : all)
-    if (r["type"] == type) some.push_back(r);
-  return some;
-}
-
-std::string slurp(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::int64_t differing_bits(const std::vector<json>& all, const std::string& mode = "") {
   std::int64_t bits = 0;
@@ -444,6 +425,17 @@ TEST_F(TraceRun, BadTracesAreBadInput) {
   o.reference_batch = 4;                                 // it was recorded otherwise
   EXPECT_THROW(run(o), bitnet::InputError);
   EXPECT_FALSE(fs::exists(o.out));
+}
+
+// The candidate's trace decides how the reference is fed, and so what its other way of computing is.
+TEST_F(TraceRun, ATraceOfWholePromptsIsHeldAgainstTheReferencesNoiseOneByOne) {
+  RunOptions o = options("r");
+  o.candidate = trace("emulator:rope=own", TraceValues::full, [](RunOptions& r) { r.reference_batch = 512; });
+  o.reference = "emulator:rope=own";
+  EXPECT_EQ(run(o).verdict, Verdict::pass);
+  const auto all = records(o.out);
+  EXPECT_EQ(differing_bits(all, "free"), 0);
+  EXPECT_GT(all.back()["self_noise"]["l_out"][0], 0);
 }
 
 }  // namespace
