@@ -29,8 +29,8 @@ TEST(Base64, EveryByteComesBack) {
 }
 
 TEST(Base64, RefusesWhatIsNotBase64) {
-  for (const char* bad :
-       {"Z", "Zg", "Zg=", "Zg==Zg==", "Zh==", "Zm9=", "Z===", "====", "Zm9v\n", "Zm 9", "Zm-_"}) {
+  for (const char* bad : {"Z", "Zg", "Zg=", "Zg=a", "Zg==Zg==", "Zh==", "Zm9=", "Z===", "====", "Zm9v\n",
+                          "Zm 9", "Z m9", "Zm-v", "Zm-_"}) {
     EXPECT_FALSE(base64_decode(bad).has_value()) << bad;
   }
 }

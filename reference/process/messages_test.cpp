@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/base64.h"
 #include "reference/errors.h"
 
 namespace crossval {
@@ -20,26 +19,6 @@ bitnet::Config config() {
   c.n_head_kv = 1;
   c.head_dim = 4;
   return c;
-}
-
-TEST(Base64, IsThatOfTheRfcAndRefusesEverythingElse) {
-  const std::pair<const char*, const char*> vectors[] = {{"", ""},
-                                                         {"f", "Zg=="},
-                                                         {"fo", "Zm8="},
-                                                         {"foo", "Zm9v"},
-                                                         {"foob", "Zm9vYg=="},
-                                                         {"fooba", "Zm9vYmE="},
-                                                         {"foobar", "Zm9vYmFy"}};
-  for (const auto& [bytes, text] : vectors) {
-    EXPECT_EQ(bitnet::base64_encode(bytes), text);
-    EXPECT_EQ(bitnet::base64_decode(text), bytes);
-  }
-  std::string all;
-  for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
-  EXPECT_EQ(bitnet::base64_decode(bitnet::base64_encode(all)), all);
-  for (const char* text :
-       {"Z", "Zg", "Zg=", "Zg=a", "Z===", "Zh==", "Zm9=", "Zm9v\n", "Z m9", "Zm-v", "===="})
-    EXPECT_EQ(bitnet::base64_decode(text), std::nullopt) << text;
 }
 
 TEST(Messages, ALineIsOneObject) {
