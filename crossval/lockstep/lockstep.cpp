@@ -40,6 +40,12 @@ bool by_hash_alone(const Tensor& a, const Tensor& b) {
   return !a.hashes.empty() && !b.hashes.empty();
 }
 
+std::int64_t differing(const std::vector<std::int64_t>& a, const std::vector<std::int64_t>& b) {
+  std::int64_t n = 0;
+  for (std::size_t k = 0; k < a.size(); ++k) n += a[k] != b[k];
+  return n;
+}
+
 bool any_nonzero(const Tensor& t) {
   return std::any_of(t.values.begin(), t.values.end(), [](float x) { return x != 0; });
 }
@@ -188,13 +194,12 @@ void Lockstep::evaluate(std::span<const Token> tokens, std::int64_t first_row, S
         if (!local.taps.contains(id)) continue;
         if (local.fed != leading) {
           // What the follower shows beyond the compared taps waits in its stream.
-          const bitnet::OperationInputs needed = bitnet::inputs_of(sides_.candidate_model.config(), id);
-          for (const auto& input : {needed.a, needed.b, needed.history})
-            if (input && !fed_[k].seen.contains(*input)) remember(local.fed, follower.take(*input));
+          for (const TapId input : bitnet::inputs_of(sides_.candidate_model.config(), id).taps())
+            if (!fed_[k].seen.contains(input)) remember(local.fed, follower.take(input));
         }
         compare_local(k, local.fed == leading ? *led : followed, first_row, out.comparisons[at++]);
       }
-      compare(out.comparisons[at], got, expected, first_row, nullptr, nullptr);
+      compare(out.comparisons[at], got, expected, first_row);
     }
     if (noise) note_noise(noise_, expected, noise->take(id));
     remember(leading, *led);
@@ -215,8 +220,7 @@ void Lockstep::evaluate(std::span<const Token> tokens, std::int64_t first_row, S
 }
 
 void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expected, std::int64_t first_row,
-                       const std::vector<std::vector<std::int64_t>>* got_integers,
-                       const std::vector<std::vector<std::int64_t>>* expected_integers) {
+                       const Integers& got_integers, const Integers& expected_integers) {
   for (std::int64_t i = 0; i < got.rows(); ++i) {
     const bool by_hash = !got.known(i) || !expected.known(i);
     const bool same = by_hash && same_by_hash(got, expected, i);
@@ -225,12 +229,9 @@ void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expect
       m = measured_by_hash(same);
     else
       m.row = compare_rows(got.row(i), expected.row(i));
-    if (got_integers) {
-      const auto& a = (*got_integers)[static_cast<std::size_t>(i)];
-      const auto& b = (*expected_integers)[static_cast<std::size_t>(i)];
-      std::int64_t differing = 0;
-      for (std::size_t k = 0; k < a.size(); ++k) differing += a[k] != b[k];
-      m.integers_differing = differing;
+    if (!got_integers.empty()) {
+      const auto at = static_cast<std::size_t>(i);
+      m.integers_differing = differing(got_integers[at], expected_integers[at]);
     }
     std::optional<LogitMetrics> logits;
     if (into.tap.tap == Tap::result_output && into.mode == Mode::free && !by_hash) {
@@ -256,13 +257,14 @@ void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expect
   }
 }
 
-std::vector<std::vector<std::int64_t>> Lockstep::integers(const Tensor& output,
-                                                          const bitnet::Operation& operation,
-                                                          const bitnet::Model& model) const {
+Lockstep::Integers Lockstep::integers(const Tensor& output, const bitnet::Operation& operation,
+                                      const bitnet::Model& model) const {
   const bitnet::Config& config = sides_.candidate_model.config();
-  const std::int64_t width = bitnet::tap_width(config, bitnet::inputs_of(config, output.id).a->tap, 0);
+  const bitnet::OperationInputs inputs = bitnet::inputs_of(config, output.id);
+  if (!inputs.integer_product) return {};
+  const std::int64_t width = bitnet::tap_width(config, inputs.a->tap, 0);
   const float scale = projection_scale(model.weights(), output.id);
-  std::vector<std::vector<std::int64_t>> rows;
+  Integers rows;
   for (std::int64_t i = 0; i < output.rows(); ++i)
     rows.push_back(
         integer_products(output.row(i), {operation.a + i * width, static_cast<std::size_t>(width)}, scale));
@@ -285,29 +287,23 @@ void Lockstep::compare_local(std::size_t which, const Tensor& fed, std::int64_t 
   const auto start = std::chrono::steady_clock::now();
   const auto operation = fed_[which].inputs.operation(fed.id);
   if (!operation) {
-    const bitnet::OperationInputs inputs = bitnet::inputs_of(fed_model.config(), fed.id);
     std::string names;
-    for (const auto& input : {inputs.a, inputs.b, inputs.history})
-      if (input) names += (names.empty() ? "" : ", ") + bitnet::to_string(*input);
+    for (const TapId input : bitnet::inputs_of(fed_model.config(), fed.id).taps())
+      names += (names.empty() ? "" : ", ") + bitnet::to_string(input);
     throw Incomparable("tap " + bitnet::to_string(fed.id) + " came, but not all that it is made of (" +
                        names + "), though it is listed, so its local error is unknown");
   }
   const Tensor evaluated{.id = fed.id, .offsets = fed.offsets, .values = evaluator.evaluate(*operation)};
   if (evaluated.values.size() != fed.values.size()) check_shape(evaluated, fed);
-  const Shown given{fed, fed_model, side};
-  const Shown made{evaluated, other_model,
-                   third_party ? std::nullopt
-                               : std::optional(side == Side::candidate ? Side::reference : Side::candidate)};
+  const Shown given{fed, side, integers(fed, *operation, fed_model)};
+  const Shown made{
+      evaluated,
+      third_party ? std::nullopt : std::optional(side == Side::candidate ? Side::reference : Side::candidate),
+      integers(evaluated, *operation, other_model)};
   const Shown& got = fed_is_got ? given : made;
   const Shown& expected = fed_is_got ? made : given;
 
-  if (bitnet::inputs_of(sides_.candidate_model.config(), fed.id).integer_product) {
-    const auto got_integers = integers(got.tensor, *operation, got.model);
-    const auto expected_integers = integers(expected.tensor, *operation, expected.model);
-    compare(into, got.tensor, expected.tensor, first_row, &got_integers, &expected_integers);
-  } else {
-    compare(into, got.tensor, expected.tensor, first_row, nullptr, nullptr);
-  }
+  compare(into, got.tensor, expected.tensor, first_row, got.integers, expected.integers);
   if (!into.judgement.pass && !into.opinion && into.row >= first_row)
     into.opinion = ask(*operation, got, expected, into.row - first_row);
   seconds_.local += since(start);
@@ -322,22 +318,15 @@ std::optional<Opinion> Lockstep::ask(const bitnet::Operation& operation, const S
   const TapId tap = got.tensor.id;
   const Tensor opinion{.id = tap, .offsets = got.tensor.offsets, .values = arbiter->evaluate(operation)};
   if (opinion.values.size() != got.tensor.values.size()) check_shape(opinion, got.tensor);
-  const bool integer = bitnet::inputs_of(sides_.candidate_model.config(), tap).integer_product;
   const auto at = static_cast<std::size_t>(row);
-  std::vector<std::vector<std::int64_t>> wanted;
-  if (integer) wanted = integers(opinion, operation, sides_.reference_model);
+  const Integers wanted = integers(opinion, operation, sides_.reference_model);
 
   Opinion out;
   const auto holds = [&](const Shown& shown) {
     Measured m;
     m.row = compare_rows(shown.tensor.row(row), opinion.row(row));
     if (shown.side) (*shown.side == Side::candidate ? out.candidate : out.reference) = m.row;
-    if (integer) {
-      const auto made = integers(shown.tensor, operation, shown.model);
-      std::int64_t differing = 0;
-      for (std::size_t k = 0; k < made[at].size(); ++k) differing += made[at][k] != wanted[at][k];
-      m.integers_differing = differing;
-    }
+    if (!wanted.empty()) m.integers_differing = differing(shown.integers[at], wanted[at]);
     return judge(arbiter_gates_, Mode::local, tap, step_, m).pass;
   };
   const bool got_holds = holds(got), expected_holds = holds(expected);

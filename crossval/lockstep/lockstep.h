@@ -120,6 +120,8 @@ class Lockstep {
   std::vector<TapId> always_zero() const;
 
  private:
+  // The integer products behind the rows of a ternary projection; empty for any other operation.
+  using Integers = std::vector<std::vector<std::int64_t>>;
   // One side's tensors while an evaluation runs.
   struct Fed {
     LocalInputs inputs;
@@ -128,16 +130,15 @@ class Lockstep {
 
   void evaluate(std::span<const Token> tokens, std::int64_t first_row, Step& out);
   void compare(Comparison& into, const Tensor& got, const Tensor& expected, std::int64_t first_row,
-               const std::vector<std::vector<std::int64_t>>* got_integers,
-               const std::vector<std::vector<std::int64_t>>* expected_integers);
+               const Integers& got_integers = {}, const Integers& expected_integers = {});
   void compare_local(std::size_t which, const Tensor& fed, std::int64_t first_row, Comparison& into);
-  std::vector<std::vector<std::int64_t>> integers(const Tensor& output, const bitnet::Operation& operation,
-                                                  const bitnet::Model& model) const;
+  Integers integers(const Tensor& output, const bitnet::Operation& operation,
+                    const bitnet::Model& model) const;
   // What one party to a local comparison shows.
   struct Shown {
     const Tensor& tensor;
-    const bitnet::Model& model;
     std::optional<Side> side;  // none: the third evaluator
+    Integers integers;
   };
   std::optional<Opinion> ask(const bitnet::Operation& operation, const Shown& got, const Shown& expected,
                              std::int64_t row);

@@ -16,6 +16,13 @@ void check_positions(const std::string& name, std::span<const std::int32_t> posi
 
 }  // namespace
 
+std::vector<TapId> OperationInputs::taps() const {
+  std::vector<TapId> some;
+  for (const auto& input : {a, b, history})
+    if (input) some.push_back(*input);
+  return some;
+}
+
 OperationInputs inputs_of(const Config& config, TapId output) {
   const int i = output.layer;
   const auto here = [i](Tap tap) { return TapId{tap, i}; };

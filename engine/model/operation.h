@@ -19,6 +19,8 @@ struct OperationInputs {
   std::optional<TapId> b;        // second input: the residual of ffn_inp and l_out, ffn_up of ffn_par
   std::optional<TapId> history;  // rows of all positions so far: Kcur#2 for kq, Vcur for attn_ctx
   bool integer_product = false;  // a ternary matrix product: int8 codes of `a` times codes of a weight
+  /// Those of a, b and history that there are.
+  std::vector<TapId> taps() const;
 };
 OperationInputs inputs_of(const Config& config, TapId output);
 

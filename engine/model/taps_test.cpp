@@ -51,8 +51,8 @@ TEST(Operations, EveryInputStandsBeforeItsOutput) {
     std::set<TapId> seen;
     for (const TapId id : canonical_taps(c)) {
       const OperationInputs in = inputs_of(c, id);
-      for (const auto& input : {in.a, in.b, in.history})
-        EXPECT_TRUE(!input || seen.contains(*input)) << to_string(id) << " reads " << to_string(*input);
+      for (const TapId input : in.taps())
+        EXPECT_TRUE(seen.contains(input)) << to_string(id) << " reads " << to_string(input);
       seen.insert(id);
     }
   }
