@@ -48,7 +48,8 @@ struct TapId {
   Tap tap{};
   int layer = -1;
   friend bool operator==(const TapId&, const TapId&) = default;
-  friend auto operator<=>(const TapId&, const TapId&) = default;
+  // clang-tidy 14 takes the comparison with 0 within for a pointer.
+  friend auto operator<=>(const TapId&, const TapId&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 bool has_layer(Tap tap);
