@@ -41,6 +41,18 @@ void prefill(Context& context, Tokens& tokens, int s, std::int64_t n, std::vecto
   context.forward(rows);
 }
 
+/// Runs one phase, recorded where there is a profile, and says how long it took.
+template <class F>
+double timed(Context& context, std::optional<PhaseProfile>& profile, F&& phase) {
+  context.record(profile ? &profile->work : nullptr);
+  const auto start = Clock::now();
+  phase();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  context.record(nullptr);
+  if (profile) profile->seconds += seconds;
+  return seconds;
+}
+
 std::int64_t layer_bytes(const Model& model) {
   std::int64_t bytes = 0;
   for (const LayerWeights& l : model.weights().layers)
@@ -87,11 +99,14 @@ BenchResult bench(const Model& model, const BenchOptions& options) {
   result.body_bytes = layer_bytes(model);
   HeadWork warm;
   for (int r = -1; r < options.repetitions; ++r) {
+    if (r == 0 && options.profile) {
+      if (options.prompt_tokens > 0) result.prefill_profile.emplace(result.threads);
+      if (options.gen_tokens > 0) result.decode_profile.emplace(result.threads);
+    }
     if (options.prompt_tokens > 0) {
       clear(context, options.sequences);
-      const auto start = Clock::now();
-      prefill(context, tokens, 0, options.prompt_tokens, rows);
-      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+      const double seconds = timed(context, result.prefill_profile,
+                                   [&] { prefill(context, tokens, 0, options.prompt_tokens, rows); });
       if (r >= 0) result.prefill.push_back(static_cast<double>(options.prompt_tokens) / seconds);
     }
     if (options.gen_tokens > 0) {
@@ -100,13 +115,13 @@ BenchResult bench(const Model& model, const BenchOptions& options) {
         if (options.depth > 0) prefill(context, tokens, s, options.depth, rows);
       rows.clear();
       for (int s = 0; s < options.sequences; ++s) rows.push_back({.token = tokens.next(), .sequence = s});
-      const auto start = Clock::now();
-      for (std::int64_t i = 0; i < options.gen_tokens; ++i) {
-        // Greedy, so that the head's result is really used.
-        const auto picks = context.forward_greedy(rows);
-        for (std::size_t s = 0; s < rows.size(); ++s) rows[s].token = picks[s].token;
-      }
-      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+      const double seconds = timed(context, result.decode_profile, [&] {
+        for (std::int64_t i = 0; i < options.gen_tokens; ++i) {
+          // Greedy, so that the head's result is really used.
+          const auto picks = context.forward_greedy(rows);
+          for (std::size_t s = 0; s < rows.size(); ++s) rows[s].token = picks[s].token;
+        }
+      });
       if (r >= 0)
         result.decode.push_back(static_cast<double>(options.gen_tokens) * options.sequences / seconds);
     }

@@ -2,6 +2,7 @@
 // `bitnet bench`: tokens per second of prefill and decode.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,14 @@ struct BenchOptions {
   int sequences = 1;                 // S: decoded side by side
   int repetitions = 5;               // R
   bool full_head = false;            // decode without the screen of the head
+  bool profile = false;              // what each kind of work costs
+};
+
+/// The counted repetitions of prefill, or of decode, taken apart.
+struct PhaseProfile {
+  explicit PhaseProfile(int threads) : work(threads) {}
+  Profile work;
+  double seconds = 0;  // of the whole phase
 };
 
 struct BenchResult {
@@ -29,6 +38,8 @@ struct BenchResult {
   HeadWork head;                // of the counted decode runs; the screen is made while warming up
   std::int64_t body_bytes = 0;  // of the layers' weights, which each step of decoding reads once
   std::int64_t peak_rss_bytes = 0;
+  std::optional<PhaseProfile> prefill_profile;  // when asked for, and there was such a phase
+  std::optional<PhaseProfile> decode_profile;
 
   bool screened() const { return head.screens > 0; }
   /// Rows of the head that each token decided by the screen multiplied exactly; 0 where there are none.

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/cli/bench.h"
+#include "engine/cli/bench_profile.h"
 #include "engine/cli/commands.h"
 
 namespace bitnet {
@@ -24,6 +25,8 @@ void run(const Flags& flags) {
   const double load = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const BenchOptions& o = flags.options;
   const BenchResult r = bench(model, o);
+  const std::int64_t prefilled = o.prompt_tokens * o.repetitions;
+  const std::int64_t decoded = o.gen_tokens * o.sequences * o.repetitions;
   if (flags.json) {
     nlohmann::json out = {{"model", flags.model},
                           {"isa", r.isa},
@@ -43,6 +46,9 @@ void run(const Flags& flags) {
                        {"bytes", r.head.screen_bytes},
                        {"make_s", r.head.screen_seconds}};
     }
+    if (o.profile) out["profile"] = nlohmann::json::object();
+    if (r.prefill_profile) out["profile"]["prefill"] = to_json(*r.prefill_profile, prefilled);
+    if (r.decode_profile) out["profile"]["decode"] = to_json(*r.decode_profile, decoded);
     std::cout << out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
     return;
   }
@@ -61,6 +67,8 @@ void run(const Flags& flags) {
               << " MiB made in " << r.head.screen_seconds << " s\n";
   else if (!r.decode.empty())
     std::cout << "head read in full\n";
+  if (r.prefill_profile) print_profile(std::cout, "prefill", *r.prefill_profile, prefilled);
+  if (r.decode_profile) print_profile(std::cout, "decode", *r.decode_profile, decoded);
 }
 
 }  // namespace
@@ -83,6 +91,7 @@ void add_bench(CLI::App& app) {
   command->add_option("--repetitions", o.repetitions, "counted runs, after one to warm up")
       ->check(CLI::Range(1, 10000));
   command->add_flag("--full-head", o.full_head, "decode without the int8 screen of an F16 head");
+  command->add_flag("--profile", o.profile, "what each kind of work costs");
   command->add_flag("--json", flags->json, "JSON alone on stdout");
   command->callback([flags] { run(*flags); });
 }

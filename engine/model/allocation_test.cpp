@@ -53,6 +53,7 @@ TEST(Allocation, AGeneratedTokenAllocatesNothing) {
   const Model model = test::make_model(test::tiny_shape());
   for (const int threads : {1, 2}) {
     Context context(model, {.threads = threads});
+    Profile profile(threads);
     std::vector<BatchRow> rows(10, BatchRow{.token = 3});
     context.forward(rows);
     rows.resize(1);
@@ -60,11 +61,13 @@ TEST(Allocation, AGeneratedTokenAllocatesNothing) {
     const std::int64_t before = g_allocations;
     // Far enough to need new pages of the KV cache and new rows of the RoPE table.
     for (int i = 0; i < 200; ++i) {
+      if (i == 100) context.record(&profile);
       const auto logits = context.forward(rows);
       rows[0].token = static_cast<std::int32_t>(
           context.kernels().argmax(logits.data(), static_cast<std::int64_t>(logits.size())));
     }
     EXPECT_EQ(g_allocations - before, 0) << threads << " threads";
+    EXPECT_EQ(profile[Work::head].calls, 100);
   }
 }
 

@@ -139,27 +139,21 @@ std::int64_t Context::forward_layers(std::span<const BatchRow> rows, const TapHo
     tap(Tap::attn_norm, i, normed_.data(), d);
 
     op.quantize(normed_.data(), T, d);
-    op.project(l.attn_q, q_.data());
+    op.project(l.attn_q, q_.data(), Work::attn_q);
     tap(Tap::q_proj, i, q_.data(), qw);
     op.rope(q_.data(), c.n_head, positions_);
     tap(Tap::q_rope, i, q_.data(), qw);
-    op.project(l.attn_k, k_.data());
+    op.project(l.attn_k, k_.data(), Work::attn_k);
     tap(Tap::k_proj, i, k_.data(), kvw);
     op.rope(k_.data(), c.n_head_kv, positions_);
     tap(Tap::k_rope, i, k_.data(), kvw);
-    op.project(l.attn_v, v_.data());
+    op.project(l.attn_v, v_.data(), Work::attn_v);
     tap(Tap::v_proj, i, v_.data(), kvw);
 
     op.to_f16(q_.data(), T * qw, q_half_.data());
     op.to_f16(k_.data(), T * kvw, k_half_.data());
     op.to_f16(v_.data(), T * kvw, v_half_.data());
-    visible_.clear();
-    for (std::int64_t t = 0; t < T; ++t) {
-      const int s = rows[static_cast<std::size_t>(t)].sequence;
-      const std::int64_t cell = positions_[static_cast<std::size_t>(t)];
-      cache_.store(s, i, cell, k_half_.data() + t * kvw, v_half_.data() + t * kvw);
-      visible_.push_back({cache_.key_pages(s, i), cache_.value_pages(s, i), cell + 1});
-    }
+    store(rows, i);
     attention(i, T, hook);
     tap(Tap::attn_ctx, i, attended_.data(), qw);
 
@@ -170,7 +164,7 @@ std::int64_t Context::forward_layers(std::span<const BatchRow> rows, const TapHo
       std::copy_n(attended_.data(), T * qw, normed_.data());
     }
     op.quantize(normed_.data(), T, qw);
-    op.project(l.attn_output, branch_.data());
+    op.project(l.attn_output, branch_.data(), Work::attn_output);
     tap(Tap::attn_out, i, branch_.data(), d);
 
     // After the last attention, rows whose logits nobody wants have no further effect.
@@ -182,9 +176,9 @@ std::int64_t Context::forward_layers(std::span<const BatchRow> rows, const TapHo
     op.norm(x_.data(), T, l.ffn_norm, normed_.data());
     tap(Tap::ffn_norm, i, normed_.data(), d);
     op.quantize(normed_.data(), T, d);
-    op.project(l.ffn_gate, gate_.data());
+    op.project(l.ffn_gate, gate_.data(), Work::ffn_gate);
     tap(Tap::ffn_gate, i, gate_.data(), ff);
-    op.project(l.ffn_up, up_.data());
+    op.project(l.ffn_up, up_.data(), Work::ffn_up);
     tap(Tap::ffn_up, i, up_.data(), ff);
     op.activate(gate_.data(), T * ff, gate_.data());
     tap(Tap::ffn_act, i, gate_.data(), ff);
@@ -195,7 +189,7 @@ std::int64_t Context::forward_layers(std::span<const BatchRow> rows, const TapHo
       tap(Tap::ffn_sub_norm, i, gate_.data(), ff);
     }
     op.quantize(gate_.data(), T, ff);
-    op.project(l.ffn_down, branch_.data());
+    op.project(l.ffn_down, branch_.data(), Work::ffn_down);
     tap(Tap::ffn_down, i, branch_.data(), d);
 
     op.add(branch_.data(), x_.data(), T * d, x_.data());
@@ -206,6 +200,19 @@ std::int64_t Context::forward_layers(std::span<const BatchRow> rows, const TapHo
   op.norm(x_.data(), T, w.output_norm, normed_.data());
   tap(Tap::result_norm, -1, normed_.data(), d);
   return T;
+}
+
+void Context::store(std::span<const BatchRow> rows, std::int64_t layer) {
+  const std::int64_t width = config_.kv_width();
+  const Timed timed(operations_.profile(), Work::cache,
+                    {.bytes = 4 * std::ssize(rows) * width * static_cast<std::int64_t>(sizeof(f16))});
+  visible_.clear();
+  for (std::size_t t = 0; t < rows.size(); ++t) {
+    const int s = rows[t].sequence;
+    const std::int64_t cell = positions_[t], at = static_cast<std::int64_t>(t) * width;
+    cache_.store(s, layer, cell, k_half_.data() + at, v_half_.data() + at);
+    visible_.push_back({cache_.key_pages(s, layer), cache_.value_pages(s, layer), cell + 1});
+  }
 }
 
 void Context::forward_batch(std::span<const BatchRow> rows, const TapHook* hook, float* logits) {
@@ -286,9 +293,9 @@ std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
 
   static const LayerWeights kNoLayer;
   const LayerWeights& l = has_layer(tap) ? w.layers.at(static_cast<std::size_t>(o.output.layer)) : kNoLayer;
-  const auto product = [&](const TernaryMatrix& matrix) {
+  const auto product = [&](const TernaryMatrix& matrix, Work work) {
     op.quantize(o.a, T, matrix.cols);
-    op.project(matrix, y.data());
+    op.project(matrix, y.data(), work);
   };
   const auto rotate = [&](std::int64_t heads) {
     std::copy_n(o.a, y.size(), y.data());
@@ -316,19 +323,19 @@ std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
       op.norm(o.a, T, l.attn_norm, y.data());
       break;
     case Tap::q_proj:
-      product(l.attn_q);
+      product(l.attn_q, Work::attn_q);
       break;
     case Tap::q_rope:
       rotate(c.n_head);
       break;
     case Tap::k_proj:
-      product(l.attn_k);
+      product(l.attn_k, Work::attn_k);
       break;
     case Tap::k_rope:
       rotate(c.n_head_kv);
       break;
     case Tap::v_proj:
-      product(l.attn_v);
+      product(l.attn_v, Work::attn_v);
       break;
     case Tap::kq: {
       KvCache cache(one_layer, o.positions.back() + 1, 1);
@@ -359,7 +366,7 @@ std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
       op.norm(o.a, T, l.attn_sub_norm, y.data());
       break;
     case Tap::attn_out:
-      product(l.attn_output);
+      product(l.attn_output, Work::attn_output);
       break;
     case Tap::ffn_inp:
     case Tap::l_out:
@@ -369,10 +376,10 @@ std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
       op.norm(o.a, T, l.ffn_norm, y.data());
       break;
     case Tap::ffn_gate:
-      product(l.ffn_gate);
+      product(l.ffn_gate, Work::ffn_gate);
       break;
     case Tap::ffn_up:
-      product(l.ffn_up);
+      product(l.ffn_up, Work::ffn_up);
       break;
     case Tap::ffn_act:
       op.activate(o.a, T * c.n_ff, y.data());
@@ -384,7 +391,7 @@ std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
       op.norm(o.a, T, l.ffn_sub_norm, y.data());
       break;
     case Tap::ffn_down:
-      product(l.ffn_down);
+      product(l.ffn_down, Work::ffn_down);
       break;
     case Tap::result_norm:
       op.norm(o.a, T, w.output_norm, y.data());

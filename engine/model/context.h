@@ -64,6 +64,8 @@ class Context {
   /// be read in full (ContextOptions::screen_after).
   std::span<const Pick> forward_greedy(std::span<const BatchRow> rows);
   const HeadWork& head_work() const { return operations_.head_work(); }
+  /// Records the kinds of work of later calls in `profile`, made for threads() threads; nullptr: no longer.
+  void record(Profile* profile) { operations_.record(profile); }
 
   std::int64_t length(int sequence) const { return cache_.length(sequence); }
   /// Forgets the tokens from `length` on.
@@ -74,6 +76,8 @@ class Context {
   /// Leaves the last norm of the rows that want logits (with a hook: of all) in normed_, and says how many.
   std::int64_t forward_layers(std::span<const BatchRow> rows, const TapHook* hook);
   void forward_batch(std::span<const BatchRow> rows, const TapHook* hook, float* logits);
+  /// Lays the keys and values of one layer into the cache, and notes in visible_ what each row sees.
+  void store(std::span<const BatchRow> rows, std::int64_t layer);
   void attention(std::int64_t layer, std::int64_t rows, const TapHook* hook);
   std::int64_t keep_rows_with_logits(std::span<const BatchRow> rows);
 

@@ -13,6 +13,40 @@ namespace {
 // Below this many elements, handing work to other threads costs more than it saves.
 constexpr std::int64_t kElementGrain = 8192;
 
+// What a kind of work costs at least (profile.h).
+
+constexpr std::int64_t kFloat = sizeof(float);
+constexpr std::int64_t kHalf = sizeof(f16);
+
+std::int64_t element_bytes(const FloatMatrix& w) {
+  return w.half ? kHalf : kFloat;
+}
+
+Amount product_amount(const TernaryMatrix& w, std::int64_t rows) {
+  return {.bytes = w.rows * w.cols / 4 + rows * (w.cols + w.rows * kFloat),
+          .int_operations = 2 * w.rows * w.cols * rows};
+}
+
+Amount head_amount(const FloatMatrix& w, std::int64_t rows) {
+  return {.bytes = w.rows * w.cols * element_bytes(w) + rows * (w.cols + w.rows) * kFloat,
+          .float_operations = 2 * w.rows * w.cols * rows};
+}
+
+// Rows that follow one another in a sequence share the cells that they see.
+std::array<Amount, Profile::kSteps.size()> attention_amounts(const Config& c,
+                                                             std::span<const VisibleCells> rows) {
+  std::int64_t read = 0, seen = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    seen += rows[i].cells;
+    if (i + 1 == rows.size() || rows[i + 1].keys != rows[i].keys) read += rows[i].cells;
+  }
+  const std::int64_t cached = read * c.kv_width() * kHalf, products = 2 * seen * c.q_width();
+  const std::int64_t scores = seen * c.n_head, row = static_cast<std::int64_t>(rows.size()) * c.q_width();
+  return {{{.bytes = cached + row * kHalf + scores * kFloat, .float_operations = products},
+           {.bytes = 2 * scores * kFloat, .float_operations = 16 * scores},
+           {.bytes = cached + row * kFloat + scores * kFloat, .float_operations = products}}};
+}
+
 }  // namespace
 
 Operations::Operations(const Config& config, const Weights& weights, const Kernels& kernels, int threads,
@@ -29,6 +63,9 @@ Operations::Operations(const Config& config, const Weights& weights, const Kerne
 }
 
 void Operations::embed(std::span<const std::int32_t> tokens, float* y) {
+  const Timed timed(
+      profile_, Work::embedding,
+      {.bytes = std::ssize(tokens) * config_.n_embd * (element_bytes(weights_.token_embd) + kFloat)});
   const std::int64_t n = config_.n_embd;
   for (std::size_t t = 0; t < tokens.size(); ++t) {
     float* row = y + static_cast<std::int64_t>(t) * n;
@@ -42,6 +79,8 @@ void Operations::embed(std::span<const std::int32_t> tokens, float* y) {
 
 void Operations::norm(const float* x, std::int64_t rows, std::span<const float> weight, float* y) {
   const auto n = static_cast<std::int64_t>(weight.size());
+  const Timed timed(profile_, Work::norm,
+                    {.bytes = (2 * rows + 1) * n * kFloat, .float_operations = 4 * rows * n});
   // The kernel takes up to eight rows side by side, since each sum has one fixed order.
   pool_.parallel_for(rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
     kernels_.rms_norm(x + begin * n, end - begin, n, weight.data(), n, config_.rms_eps, y + begin * n, n);
@@ -54,6 +93,8 @@ void Operations::quantize(const float* x, std::int64_t rows, std::int64_t n) {
   grow(sums_, rows);
   quantized_rows_ = rows;
   quantized_width_ = n;
+  const Timed timed(profile_, Work::quantize,
+                    {.bytes = rows * n * (kFloat + 1), .float_operations = 3 * rows * n});
   pool_.parallel_for(rows, 1, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t t = begin; t < end; ++t)
       kernels_.quantize_row(x + t * n, n, codes_.data() + t * n, &scales_[static_cast<std::size_t>(t)],
@@ -61,7 +102,8 @@ void Operations::quantize(const float* x, std::int64_t rows, std::int64_t n) {
   });
 }
 
-void Operations::project(const TernaryMatrix& w, float* y) {
+void Operations::project(const TernaryMatrix& w, float* y, Work work) {
+  const Timed timed(profile_, work, product_amount(w, quantized_rows_));
   const QuantizedRows x{codes_.data(), scales_.data(), sums_.data(), quantized_rows_, quantized_width_};
   pool_.parallel_for(w.rows, 32, [&](std::int64_t begin, std::int64_t end, int) {
     kernels_.ternary_matmul(w, begin, end, x, y, w.rows);
@@ -74,6 +116,8 @@ void Operations::rope(float* x, std::int64_t heads, std::span<const std::int32_t
   rope_.prepare(last + 1);
   const auto rows = static_cast<std::int64_t>(positions.size());
   const std::int64_t width = heads * config_.head_dim;
+  const Timed timed(profile_, Work::rope,
+                    {.bytes = 2 * rows * width * kFloat, .float_operations = 3 * rows * width});
   pool_.parallel_for(rows, 4, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t t = begin; t < end; ++t) {
       const RopeTable::Row row = rope_.row(positions[static_cast<std::size_t>(t)]);
@@ -84,6 +128,7 @@ void Operations::rope(float* x, std::int64_t heads, std::span<const std::int32_t
 }
 
 void Operations::to_f16(const float* x, std::int64_t n, f16* y) {
+  const Timed timed(profile_, Work::elementwise, {.bytes = n * (kFloat + kHalf)});
   pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
     kernels_.to_f16(x + begin, end - begin, y + begin);
   });
@@ -111,13 +156,19 @@ void Operations::for_each_head(std::size_t rows, F&& f) {
 
 void Operations::attention(const f16* q, std::span<const VisibleCells> rows, float* context) {
   const std::int64_t dim = config_.head_dim;
+  const auto start = profile_ ? Profile::Clock::now() : Profile::Clock::time_point{};
   for_each_head(rows.size(), [&](const Head& h) {
     const VisibleCells& row = rows[h.row];
     float* p = worker_scores(h.worker, row.cells);
+    StepTimer timer(profile_, h.worker);
     kernels_.attn_scores(q + h.at, row.keys, config_.kv_width(), h.kv_offset, dim, row.cells, p);
+    timer.done(Work::scores);
     kernels_.softmax(p, row.cells, kq_scale_);
+    timer.done(Work::softmax);
     kernels_.attn_context(p, row.values, h.kv_offset, dim, row.cells, context + h.at);
+    timer.done(Work::context);
   });
+  if (profile_) profile_->add_steps(Profile::Clock::now() - start, attention_amounts(config_, rows));
 }
 
 void Operations::scores(const f16* q, std::span<const VisibleCells> rows,
@@ -148,18 +199,23 @@ void Operations::context(const float* p, std::span<const VisibleCells> rows,
 
 void Operations::activate(const float* gate, std::int64_t n, float* y) {
   const auto kernel = config_.activation == Activation::silu ? kernels_.silu : kernels_.relu_squared;
+  const Timed timed(
+      profile_, Work::elementwise,
+      {.bytes = 2 * n * kFloat, .float_operations = config_.activation == Activation::silu ? 15 * n : n});
   pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
     kernel(gate + begin, end - begin, y + begin);
   });
 }
 
 void Operations::add(const float* a, const float* b, std::int64_t n, float* y) {
+  const Timed timed(profile_, Work::elementwise, {.bytes = 3 * n * kFloat, .float_operations = n});
   pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
     kernels_.add(a + begin, b + begin, end - begin, y + begin);
   });
 }
 
 void Operations::mul(const float* a, const float* b, std::int64_t n, float* y) {
+  const Timed timed(profile_, Work::elementwise, {.bytes = 3 * n * kFloat, .float_operations = n});
   pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
     kernels_.mul(a + begin, b + begin, end - begin, y + begin);
   });
@@ -167,6 +223,7 @@ void Operations::mul(const float* a, const float* b, std::int64_t n, float* y) {
 
 void Operations::head(const float* x, std::int64_t rows, float* logits) {
   const FloatMatrix& w = weights_.output;
+  const Timed timed(profile_, Work::head, head_amount(w, rows));
   if (w.half) {
     // An F16 head takes its input rounded to F16, as the reference's dot product does (6.3).
     grow(half_, rows * w.cols);
@@ -201,7 +258,7 @@ bool Operations::screened_argmax(const float* x, std::span<Pick> picks) {
   grow(half_, rows * w.cols);
   kernels_.to_f16(x, rows * w.cols, half_.data());
   head_work_.bytes += screen_->bytes();
-  if (!screen_->pick(half_.data(), picks)) {
+  if (!screen_->pick(half_.data(), picks, profile_)) {
     screen_rests_ = screen_next_rest_;
     screen_next_rest_ = std::min<std::int64_t>(2 * screen_next_rest_, 64);
     return false;
@@ -219,12 +276,13 @@ void Operations::head_argmax(const float* x, std::span<Pick> picks) {
   if (!screened_argmax(x, picks)) {
     grow(logits_, rows * w.rows);
     head(x, rows, logits_.data());
+    const Timed timed(profile_, Work::head, {.bytes = rows * w.rows * kFloat});
     for (std::int64_t t = 0; t < rows; ++t) {
       const float* logits = logits_.data() + t * w.rows;
       const std::int64_t best = kernels_.argmax(logits, w.rows);
       picks[static_cast<std::size_t>(t)] = {static_cast<std::int32_t>(best), logits[best]};
     }
-    head_work_.bytes += w.rows * w.cols * static_cast<std::int64_t>(w.half ? sizeof(f16) : sizeof(float));
+    head_work_.bytes += w.rows * w.cols * element_bytes(w);
   }
   head_work_.tokens += rows;
 }

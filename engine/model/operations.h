@@ -11,6 +11,7 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/thread_pool.h"
 #include "engine/model/config.h"
+#include "engine/model/profile.h"
 #include "engine/model/rope_table.h"
 #include "engine/model/screened_head.h"
 #include "engine/model/weights.h"
@@ -48,7 +49,7 @@ class Operations {
   void norm(const float* x, std::int64_t rows, std::span<const float> weight,
             float* y);                                               // [T][weight.size()]
   void quantize(const float* x, std::int64_t rows, std::int64_t n);  // input of the products that follow
-  void project(const TernaryMatrix& w, float* y);  // [T][w.rows], of the rows quantized last
+  void project(const TernaryMatrix& w, float* y, Work work);  // [T][w.rows], of the rows quantized last
   void rope(float* x, std::int64_t heads, std::span<const std::int32_t> positions);  // [T][heads*hd]
   void to_f16(const float* x, std::int64_t n, f16* y);
   /// The attention of all heads; q and context are [T][H*hd]. One pass per row and head, nothing kept.
@@ -73,6 +74,9 @@ class Operations {
     screen_min_bytes_ = min_bytes;
   }
   const HeadWork& head_work() const { return head_work_; }
+  /// Where operations are recorded from now on; nullptr: nowhere. It must be made for as many threads.
+  void record(Profile* profile) { profile_ = profile; }
+  Profile* profile() const { return profile_; }
 
  private:
   // One query head of one row.
@@ -109,6 +113,7 @@ class Operations {
   std::int64_t screen_rests_ = 0;      // calls that the full head decides at once
   std::int64_t screen_next_rest_ = 1;  // after the next one that the screen cannot decide
   HeadWork head_work_;
+  Profile* profile_ = nullptr;
 };
 
 }  // namespace bitnet

@@ -122,9 +122,8 @@ bool ScreenedHead::bounds(const f16* x, std::int64_t rows) {
   return true;
 }
 
-bool ScreenedHead::pick(const f16* x, std::span<Pick> picks) {
+bool ScreenedHead::find_survivors(const f16* x, std::int64_t rows) {
   survivors_ = 0;
-  const auto rows = static_cast<std::int64_t>(picks.size());
   if (!bounds(x, rows)) return false;
   const std::int64_t limit = max_survivors() * rows;
   // Reserved for the most there can be, so that no later token allocates; untouched memory costs nothing.
@@ -140,7 +139,19 @@ bool ScreenedHead::pick(const f16* x, std::span<Pick> picks) {
       if (++survivors_ <= limit) candidates_.push_back({t, m});
     }
   }
-  if (survivors_ > limit) return false;
+  return survivors_ <= limit;
+}
+
+bool ScreenedHead::pick(const f16* x, std::span<Pick> picks, Profile* profile) {
+  const auto rows = static_cast<std::int64_t>(picks.size());
+  {
+    const Timed timed(profile, Work::screen,
+                      {.bytes = bytes(), .int_operations = 2 * rows * head_.rows * head_.cols});
+    if (!find_survivors(x, rows)) return false;
+  }
+  const Timed timed(profile, Work::exact_rows,
+                    {.bytes = survivors_ * head_.cols * static_cast<std::int64_t>(sizeof(f16)),
+                     .float_operations = 2 * survivors_ * head_.cols});
 
   // matmul_f16 puts the result for row m at y[m]; the bounds have done their work, so lower_ takes it.
   pool_.parallel_for(survivors_, 8, [&](std::int64_t begin, std::int64_t end, int) {

@@ -29,6 +29,7 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/thread_pool.h"
+#include "engine/model/profile.h"
 #include "engine/model/weights.h"
 
 namespace bitnet {
@@ -53,8 +54,8 @@ class ScreenedHead {
 
   /// The arg max of each row of x, [picks.size()][cols]. False, and `picks` is unchanged, where the full head
   /// must decide: an activation that is not finite, or more survivors than max_survivors() per row. Allocates
-  /// nothing once it has seen as many rows.
-  bool pick(const f16* x, std::span<Pick> picks);
+  /// nothing once it has seen as many rows. Recorded in `profile`, where there is one.
+  bool pick(const f16* x, std::span<Pick> picks, Profile* profile = nullptr);
 
   /// Survivors of all rows together in the last call of pick(), whatever it returned.
   std::int64_t survivors() const { return survivors_; }
@@ -78,6 +79,7 @@ class ScreenedHead {
   };
 
   bool quantize(const f16* x, std::int64_t rows);
+  bool find_survivors(const f16* x, std::int64_t rows);
 
   FloatMatrix head_;
   const Kernels& kernels_;
