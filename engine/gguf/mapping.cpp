@@ -17,6 +17,8 @@
 namespace bitnet::gguf {
 namespace {
 
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
+
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
@@ -67,6 +69,11 @@ Mapping::Mapping(const std::filesystem::path& path) {
   if (address == MAP_FAILED)
     throw SystemError(file + ": cannot be mapped: " + std::generic_category().message(errno));
   bytes_ = {static_cast<const std::byte*>(address), size};
+#if defined(MADV_HUGEPAGE)
+  // A wish. What is not in the page cache yet is read in pages of 2 MiB then, for this process and all later
+  // ones: weights stream faster from them, and a gigabyte costs hundreds of page faults instead of thousands.
+  if (size >= kHugePage) (void)::madvise(address, size, MADV_HUGEPAGE);
+#endif
 }
 
 Mapping::~Mapping() {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -14,7 +15,9 @@
 namespace bitnet::gguf {
 namespace {
 
-constexpr std::size_t kBufferBytes = 1 << 20;
+/// Whole huge pages: Linux keeps in the page cache what one write put there in a page as large as the write,
+/// and maps that whole where it can. A model written so is mapped with a five-hundredth of the page faults.
+constexpr std::size_t kBufferBytes = 1 << 21;
 
 // What stands under the name already may be replaced only if it is a file: renaming over a device would
 // remove it.
@@ -47,11 +50,12 @@ OutputFile::~OutputFile() {
 
 void OutputFile::write(std::span<const std::byte> bytes) {
   written_ += bytes.size();
-  if (buffer_.size() + bytes.size() > kBufferBytes) flush();
-  if (bytes.size() >= kBufferBytes)
-    write_all(bytes);
-  else
-    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  while (!bytes.empty()) {
+    const auto part = bytes.first(std::min(bytes.size(), kBufferBytes - buffer_.size()));
+    buffer_.insert(buffer_.end(), part.begin(), part.end());
+    bytes = bytes.subspan(part.size());
+    if (buffer_.size() == kBufferBytes) flush();
+  }
 }
 
 void OutputFile::commit() {
