@@ -27,7 +27,11 @@ const Kernels& table(std::string_view name) {
 /// The greatest sizes drawn for an operation, as its check reads them.
 std::vector<int> greatest_sizes(std::string_view operation) {
   if (operation == "ternary_matmul") return {24, 20, 20, 60};
-  if (operation == "matmul_f16" || operation == "matmul_f32") return {400, 12, 8, 60};
+  if (operation == "matmul_f16" || operation == "matmul_f32" || operation == "matmul_bf16")
+    return {400, 12, 8, 60};
+  if (operation == "matmul_q8_0" || operation == "matmul_q6_k") return {14, 12, 8, 60};
+  if (operation == "quantize_blocks" || operation == "decode_q8_0" || operation == "decode_q6_k")
+    return {14, 1, 1, 1};
   if (operation == "screen_bounds") return {400, 12, 8, 60};
   if (operation == "rms_norm") return {700, 9, 6, 2};
   if (operation == "rope") return {140, 5, 5, 2};

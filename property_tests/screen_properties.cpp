@@ -45,7 +45,7 @@ struct Head {
   std::vector<f16> w;
   std::vector<f16> x;
 
-  FloatMatrix matrix() const { return {w.data(), nullptr, rows, cols}; }
+  FloatMatrix matrix() const { return {w.data(), rows, cols}; }
 };
 
 f16 next_to(f16 value, Random& random) {

@@ -9,8 +9,11 @@
 #include "engine/cli/synth_random.h"
 #include "engine/cli/synth_vocabulary.h"
 #include "engine/error.h"
+#include "engine/formats/bf16.h"
 #include "engine/formats/f16.h"
 #include "engine/formats/i2s.h"
+#include "engine/formats/q6_k.h"
+#include "engine/formats/q8_0.h"
 #include "engine/gguf/writer.h"
 
 namespace bitnet {
@@ -38,6 +41,16 @@ constexpr float kFirstAttention = 0.5f;
 constexpr float kFfnOverAttention = 2.0f;
 constexpr float kNonZeroShare = 2.0f / 3.0f;
 
+struct HeadType {
+  std::string_view name;
+  TensorType type;
+};
+constexpr HeadType kHeadTypes[] = {{"f16", TensorType::f16},
+                                   {"f32", TensorType::f32},
+                                   {"bf16", TensorType::bf16},
+                                   {"q8_0", TensorType::q8_0},
+                                   {"q6_k", TensorType::q6_k}};
+
 struct ShapeError {
   bool wrong;
   const char* field;
@@ -47,7 +60,10 @@ struct ShapeError {
 void check_shape(const SynthShape& s) {
   const std::uint64_t q_width = std::uint64_t{s.n_head} * s.head_dim;
   const std::uint64_t kv_width = std::uint64_t{s.n_head_kv} * s.head_dim;
-  const auto floating = [](TensorType t) { return t == TensorType::f16 || t == TensorType::f32; };
+  const auto is_head_type = [](TensorType t) {
+    return std::ranges::find(kHeadTypes, t, &HeadType::type) != std::end(kHeadTypes);
+  };
+  const std::uint64_t block = std::max(block_elements(s.embedding), block_elements(s.head));
   const bool known =
       s.architecture == "bitnet-b1.58" || s.architecture == "bitnet-25" || s.architecture == "bitnet";
   const ShapeError errors[] = {
@@ -63,7 +79,9 @@ void check_shape(const SynthShape& s) {
        "must equal n_embd in architecture bitnet"},
       {std::max({s.n_embd, s.n_ff, s.n_head, s.head_dim}) > 1u << 20, "width", "must be at most 1048576"},
       {s.n_ctx == 0, "n_ctx", "must be at least 1"},
-      {!floating(s.embedding) || !floating(s.head), "embedding and head", "must be f16 or f32"},
+      {!is_head_type(s.embedding) || !is_head_type(s.head), "embedding and head",
+       "must be f16, f32, bf16, q8_0 or q6_k"},
+      {s.n_embd % block != 0, "n_embd", "must be a multiple of 256 for q6_k"},
   };
   for (const ShapeError& e : errors)
     if (e.wrong) throw InputError(std::string("synth: ") + e.field + ": " + e.what);
@@ -267,20 +285,32 @@ class Synthesizer {
 
   void write_embedding(const std::string& name, TensorType type) {
     SynthRandom random(seed_, name);
-    const std::uint64_t size = type == TensorType::f16 ? sizeof(f16) : sizeof(float);
     std::uint64_t left = std::uint64_t{shape_.n_embd} * shape_.n_vocab;
     while (left > 0) {
-      const std::uint64_t n = std::min<std::uint64_t>(left, kPieceBytes / size);
-      buffer_.resize(n * size);
-      for (std::uint64_t i = 0; i < n; ++i) {
-        const float value = magnitudes_.embedding * random.bell();
-        const f16 half = f32_to_f16(value);
-        std::memcpy(buffer_.data() + i * size,
-                    type == TensorType::f16 ? static_cast<const void*>(&half) : &value, size);
-      }
-      left -= n;
-      emit(buffer_);
+      std::vector<float> values(std::min<std::uint64_t>(left, kPieceElements));
+      for (float& value : values) value = magnitudes_.embedding * random.bell();
+      left -= values.size();
+      emit_as(type, values);
     }
+  }
+
+  // `values` are whole blocks of the type.
+  void emit_as(TensorType type, std::span<const float> values) {
+    const auto converted = [&](auto convert) {
+      std::vector<decltype(convert(0.0f))> out;
+      for (const float value : values) out.push_back(convert(value));
+      emit(std::as_bytes(std::span(out)));
+    };
+    const auto quantized = [&]<class Block>(void (*quantize)(std::span<const float>, std::span<Block>)) {
+      std::vector<Block> out(values.size() / Block::kElements);
+      quantize(values, out);
+      emit(std::as_bytes(std::span(out)));
+    };
+    if (type == TensorType::f32) emit(std::as_bytes(values));
+    if (type == TensorType::f16) converted(f32_to_f16);
+    if (type == TensorType::bf16) converted(f32_to_bf16);
+    if (type == TensorType::q8_0) quantized(q8_0::quantize);
+    if (type == TensorType::q6_k) quantized(q6_k::quantize);
   }
 
   void emit(std::span<const std::byte> bytes) {
@@ -290,6 +320,7 @@ class Synthesizer {
   }
 
   static constexpr std::uint64_t kPieceBytes = 1 << 20;
+  static constexpr std::uint64_t kPieceElements = 1 << 18;  // whole blocks of every type
 
   SynthShape shape_;
   std::uint64_t seed_;
@@ -346,19 +377,42 @@ SynthShape shape_awkward() {
   return s;
 }
 
+[[noreturn]] void unknown(const char* flag, std::string_view name, const std::vector<std::string>& known) {
+  std::string list;
+  for (const auto& each : known) list += (list.empty() ? "" : ", ") + each;
+  throw InputError(std::string("synth: ") + flag + ": `" + std::string(name) +
+                   "` is unknown; choose one of " + list);
+}
+
+SynthShape shape_of(std::string_view preset) {
+  if (preset == "bitnet-b1.58-2B-4T") return shape_2b();
+  if (preset == "tiny") return shape_tiny();
+  if (preset == "awkward") return shape_awkward();
+  unknown("--preset", preset, synth_presets());
+}
+
 }  // namespace
 
 std::vector<std::string> synth_presets() {
   return {"bitnet-b1.58-2B-4T", "tiny", "awkward"};
 }
 
-SynthShape synth_shape(std::string_view preset) {
-  if (preset == "bitnet-b1.58-2B-4T") return shape_2b();
-  if (preset == "tiny") return shape_tiny();
-  if (preset == "awkward") return shape_awkward();
-  std::string known;
-  for (const auto& name : synth_presets()) known += (known.empty() ? "" : ", ") + name;
-  throw InputError("synth: --preset: `" + std::string(preset) + "` is unknown; choose one of " + known);
+std::vector<std::string> synth_head_types() {
+  std::vector<std::string> names;
+  for (const HeadType& t : kHeadTypes) names.emplace_back(t.name);
+  return names;
+}
+
+SynthShape synth_shape(std::string_view preset, std::string_view type, std::string_view head_type) {
+  if (type != "i2_s")
+    throw InputError("synth: --type: `" + std::string(type) + "` cannot be written; supported is i2_s");
+  SynthShape shape = shape_of(preset);
+  if (!head_type.empty()) {
+    const auto* t = std::ranges::find(kHeadTypes, head_type, &HeadType::name);
+    if (t == std::end(kHeadTypes)) unknown("--head-type", head_type, synth_head_types());
+    shape.embedding = shape.head = t->type;
+  }
+  return shape;
 }
 
 void synth(const SynthShape& shape, std::uint64_t seed, const std::filesystem::path& path,
@@ -369,9 +423,7 @@ void synth(const SynthShape& shape, std::uint64_t seed, const std::filesystem::p
 
 void synth(std::string_view preset, std::string_view type, std::uint64_t seed,
            const std::filesystem::path& path, const SynthProgress& progress) {
-  if (type != "i2_s")
-    throw InputError("synth: --type: `" + std::string(type) + "` cannot be written; supported is i2_s");
-  synth(synth_shape(preset), seed, path, progress);
+  synth(synth_shape(preset, type), seed, path, progress);
 }
 
 }  // namespace bitnet

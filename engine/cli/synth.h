@@ -26,9 +26,9 @@ struct SynthShape {
   std::uint32_t n_vocab = 0;  // see make_synth_vocabulary
   float rope_freq_base = 500000.0f;
   float rms_eps = 1e-5f;
-  TensorType embedding = TensorType::f16;  // token_embd.weight: f16 or f32
+  TensorType embedding = TensorType::f16;  // token_embd.weight: one of synth_head_types()
   bool untied = false;                     // writes output.weight (bitnet.cpp refuses or ignores it)
-  TensorType head = TensorType::f16;       // output.weight: f16 or f32
+  TensorType head = TensorType::f16;       // output.weight: likewise
   std::string pre = "llama-bpe";           // tokenizer.ggml.pre; "" leaves the key out
 };
 
@@ -36,8 +36,13 @@ struct SynthShape {
 /// layers) and "awkward" (640 wide, 8 heads of 80, FFN 896, F32 embedding).
 std::vector<std::string> synth_presets();
 
-/// Throws InputError for an unknown name, listing those that exist.
-SynthShape synth_shape(std::string_view preset);
+/// Names of the types that embedding and head can have: "f16", "f32", "bf16", "q8_0", "q6_k".
+std::vector<std::string> synth_head_types();
+
+/// `type` is the type of the ternary weights: "i2_s"; `head_type` that of embedding and head, the preset's
+/// own where it is empty. Throws InputError for an unknown name, listing those that exist.
+SynthShape synth_shape(std::string_view preset, std::string_view type = "i2_s",
+                       std::string_view head_type = {});
 
 /// Called now and then with the bytes written and the bytes in all.
 using SynthProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
@@ -50,7 +55,7 @@ using SynthProgress = std::function<void(std::uint64_t done, std::uint64_t total
 void synth(const SynthShape& shape, std::uint64_t seed, const std::filesystem::path& path,
            const SynthProgress& progress = {});
 
-/// The same by names. `type` is the type of the ternary weights: "i2_s".
+/// The same by names.
 void synth(std::string_view preset, std::string_view type, std::uint64_t seed,
            const std::filesystem::path& path, const SynthProgress& progress = {});
 

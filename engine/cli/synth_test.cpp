@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -15,6 +16,7 @@
 #include "engine/gguf/checks.h"
 #include "engine/gguf/gguf.h"
 #include "engine/gguf/temporary_directory.h"
+#include "engine/model/operations.h"
 
 namespace bitnet {
 namespace {
@@ -160,9 +162,40 @@ TEST(Synth, ImpossibleShapesAreRefused) {
   EXPECT_NE(refusal([](auto& s) { s.head_dim = 40; }).find("synth: n_head * head_dim"), std::string::npos);
   EXPECT_NE(refusal([](auto& s) { s.architecture = "bitnet", s.head_dim = 96; }).find("must equal n_embd"),
             std::string::npos);
-  EXPECT_NE(refusal([](auto& s) { s.embedding = TensorType::q8_0; }).find("f16 or f32"), std::string::npos);
+  EXPECT_NE(refusal([](auto& s) { s.embedding = TensorType::q4_0; }).find("must be f16, f32, bf16"),
+            std::string::npos);
+  EXPECT_NE(refusal([](auto& s) {
+              s.n_embd = 384, s.head_dim = 96, s.embedding = TensorType::q6_k;
+            }).find("must be a multiple of 256 for q6_k"),
+            std::string::npos);
   EXPECT_NE(refusal([](auto& s) { s.n_vocab = 100; }).find("synth: vocabulary"), std::string::npos);
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
+// Heads of all types hold the same random numbers, as well as each can.
+TEST(Synth, HeadTypesReachTheFile) {
+  const TemporaryDirectory dir;
+  std::vector<float> exact;
+  for (const char* name : {"f32", "f16", "bf16", "q8_0", "q6_k"}) {
+    const std::string type = name;
+    synth(synth_shape("tiny", "i2_s", type), 1, dir / type);
+    const auto f = gguf::File::open(dir / type);
+    const Weights weights = load_weights(f, read_config(f));
+    EXPECT_EQ(weights.token_embd.type(), f.find_tensor("token_embd.weight")->type);
+    EXPECT_EQ(weights.token_embd.bytes(), std::ssize(f.find_tensor("token_embd.weight")->data));
+    Operations operations(read_config(f), weights, select_kernels(), 1, {read_config(f), {}, RopeMath::own});
+    std::vector<float> row(256);
+    const std::int32_t token = 511;
+    operations.embed({&token, 1}, row.data());
+    if (type == "f32") exact = row;
+    const double allowed = type == "f16" ? 0x1p-11 : type == "bf16" ? 0x1p-8 : type == "q8_0" ? 0.005 : 0.04;
+    double error = 0;
+    for (std::size_t k = 0; k < row.size(); ++k)
+      error = std::max(error, static_cast<double>(std::abs(row[k] - exact[k])));
+    const double greatest = static_cast<double>(*std::ranges::max_element(exact));
+    EXPECT_LE(error, allowed * greatest) << type;
+    EXPECT_EQ(error == 0, type == "f32") << type;
+  }
 }
 
 TEST(Synth, UnknownNamesListTheKnownOnes) {
@@ -172,6 +205,8 @@ TEST(Synth, UnknownNamesListTheKnownOnes) {
   EXPECT_NE(message_of([&] {
               synth("tiny", "tl2", 1, dir / "m");
             }).find("`tl2` cannot be written; supported is i2_s"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { synth_shape("tiny", "i2_s", "q4_0"); }).find("f16, f32, bf16, q8_0, q6_k"),
             std::string::npos);
 }
 

@@ -14,8 +14,6 @@
 namespace bitnet {
 namespace {
 
-using testing_support::draw_f16;
-using testing_support::draw_f32;
 using testing_support::Random;
 using testing_support::Values;
 
@@ -23,18 +21,20 @@ std::size_t size(std::int64_t n) {
   return static_cast<std::size_t>(n);
 }
 
-std::vector<float> floats(std::int64_t n) {
+template <class T>
+std::vector<T> drawn(std::int64_t n) {
   Random random(1);
-  std::vector<float> x(size(n));
-  for (float& value : x) value = draw_f32(Values::ordinary, random);
+  std::vector<T> x(size(n));
+  testing_support::fill(x.data(), x.data() + x.size(), Values::ordinary, random);
   return x;
 }
 
+std::vector<float> floats(std::int64_t n) {
+  return drawn<float>(n);
+}
+
 std::vector<f16> halves(std::int64_t n) {
-  Random random(2);
-  std::vector<f16> x(size(n));
-  for (f16& value : x) value = draw_f16(Values::ordinary, random);
-  return x;
+  return drawn<f16>(n);
 }
 
 void report(benchmark::State& state, std::int64_t operations, std::int64_t bytes) {
@@ -76,28 +76,56 @@ void bench_ternary_matmul(benchmark::State& state, const Kernels& k, std::int64_
   report(state, rows * cols * tokens, bytes);
 }
 
-void bench_matmul_f16(benchmark::State& state, const Kernels& k, std::int64_t rows, std::int64_t n,
-                      std::int64_t tokens) {
-  const std::vector<f16> w = halves(rows * n);
-  const std::vector<f16> x = halves(tokens * n);
+template <class W, class T, class Kernel>
+void bench_matmul(benchmark::State& state, Kernel kernel, const std::vector<W>& w, std::int64_t rows,
+                  std::int64_t n, const std::vector<T>& x) {
+  const std::int64_t tokens = std::ssize(x) / n;
   std::vector<float> y(size(tokens * rows));
   for (auto _ : state) {
-    k.matmul_f16(w.data(), n, 0, rows, x.data(), tokens, n, y.data(), rows);
+    kernel(w.data(), n, 0, rows, x.data(), tokens, n, y.data(), rows);
     benchmark::ClobberMemory();
   }
-  report(state, rows * n * tokens, 2 * rows * n);
+  report(state, rows * n * tokens, std::ssize(w) * static_cast<std::int64_t>(sizeof(W)));
 }
 
-void bench_matmul_f32(benchmark::State& state, const Kernels& k, std::int64_t rows, std::int64_t n,
-                      std::int64_t tokens) {
-  const std::vector<float> w = floats(rows * n);
+void bench_matmul_q6_k(benchmark::State& state, const Kernels& k, std::int64_t rows, std::int64_t n,
+                       std::int64_t tokens) {
+  const auto w = drawn<q6_k::Block>(rows * n / q6_k::Block::kElements);
   const std::vector<float> x = floats(tokens * n);
+  std::vector<std::int8_t> codes(x.size());
+  std::vector<float> scales(x.size() / q6_k::Block::kElements);
+  std::vector<std::int16_t> offsets(x.size() / 2);
+  k.quantize_blocks(x.data(), tokens * n, codes.data(), scales.data(), offsets.data());
   std::vector<float> y(size(tokens * rows));
   for (auto _ : state) {
-    k.matmul_f32(w.data(), n, 0, rows, x.data(), tokens, n, y.data(), rows);
+    k.matmul_q6_k(w.data(), n, 0, rows, {codes.data(), scales.data(), offsets.data(), tokens}, y.data(),
+                  rows);
     benchmark::ClobberMemory();
   }
-  report(state, rows * n * tokens, 4 * rows * n);
+  report(state, rows * n * tokens, std::ssize(w) * static_cast<std::int64_t>(sizeof(q6_k::Block)));
+}
+
+void bench_quantize_blocks(benchmark::State& state, const Kernels& k, std::int64_t n) {
+  const std::vector<float> x = floats(n);
+  std::vector<std::int8_t> codes(x.size());
+  std::vector<float> scales(x.size() / q6_k::Block::kElements);
+  std::vector<std::int16_t> offsets(x.size() / 2);
+  for (auto _ : state) {
+    k.quantize_blocks(x.data(), n, codes.data(), scales.data(), offsets.data());
+    benchmark::ClobberMemory();
+  }
+  report(state, n, 6 * n);
+}
+
+template <class T>
+void bench_decode(benchmark::State& state, void (*kernel)(const T*, std::int64_t, float*), std::int64_t n) {
+  const auto row = drawn<T>(n / elements_in<T>);
+  std::vector<float> y(size(n));
+  for (auto _ : state) {
+    kernel(row.data(), n, y.data());
+    benchmark::ClobberMemory();
+  }
+  report(state, n, 4 * n + std::ssize(row) * static_cast<std::int64_t>(sizeof(T)));
 }
 
 void bench_rms_norm(benchmark::State& state, const Kernels& k, std::int64_t n, std::int64_t rows) {
@@ -254,20 +282,60 @@ void register_ternary_matmul(const Kernels& k) {
   }
 }
 
-void register_matmul_f16(const Kernels& k) {
+/// The head for one token and, of a part of it, for several. W: type of its weights, T: of its input.
+template <class W, class T, class Kernel>
+void register_matmul(std::string_view operation, const Kernels& k, Kernel kernel) {
+  constexpr std::int64_t n = 2560;
   for (const std::int64_t tokens : {1, 2, 8, 64}) {
     const std::int64_t rows = tokens == 1 ? 128256 : 16384;
-    RegisterBenchmark(
-        name("matmul_f16", k, std::to_string(rows) + "x2560x" + std::to_string(tokens)).c_str(),
-        [&k, rows, tokens](benchmark::State& s) { bench_matmul_f16(s, k, rows, 2560, tokens); });
+    const std::string shape = std::to_string(rows) + "x2560x" + std::to_string(tokens);
+    RegisterBenchmark(name(operation, k, shape).c_str(), [kernel, rows, tokens](benchmark::State& s) {
+      bench_matmul(s, kernel, drawn<W>(rows * (n / elements_in<W>)), rows, n, drawn<T>(tokens * n));
+    });
   }
 }
 
+void register_matmul_f16(const Kernels& k) {
+  register_matmul<f16, f16>("matmul_f16", k, k.matmul_f16);
+}
 void register_matmul_f32(const Kernels& k) {
-  for (const std::int64_t tokens : {1, 8}) {
-    RegisterBenchmark(name("matmul_f32", k, "16384x2560x" + std::to_string(tokens)).c_str(),
-                      [&k, tokens](benchmark::State& s) { bench_matmul_f32(s, k, 16384, 2560, tokens); });
+  register_matmul<float, float>("matmul_f32", k, k.matmul_f32);
+}
+void register_matmul_bf16(const Kernels& k) {
+  register_matmul<bf16, float>("matmul_bf16", k, k.matmul_bf16);
+}
+void register_matmul_q8_0(const Kernels& k) {
+  register_matmul<q8_0::Block, float>("matmul_q8_0", k, k.matmul_q8_0);
+}
+void register_matmul_q6_k(const Kernels& k) {
+  for (const std::int64_t tokens : {1, 2, 8, 64}) {
+    const std::int64_t rows = tokens == 1 ? 128256 : 16384;
+    RegisterBenchmark(
+        name("matmul_q6_k", k, std::to_string(rows) + "x2560x" + std::to_string(tokens)).c_str(),
+        [&k, rows, tokens](benchmark::State& s) { bench_matmul_q6_k(s, k, rows, 2560, tokens); });
   }
+}
+
+void register_quantize_blocks(const Kernels& k) {
+  RegisterBenchmark(name("quantize_blocks", k, "2560").c_str(),
+                    [&k](benchmark::State& s) { bench_quantize_blocks(s, k, 2560); });
+}
+
+template <class T>
+void register_decode(std::string_view operation, const Kernels& k,
+                     void (*kernel)(const T*, std::int64_t, float*)) {
+  RegisterBenchmark(name(operation, k, "2560").c_str(),
+                    [kernel](benchmark::State& s) { bench_decode(s, kernel, 2560); });
+}
+
+void register_decode_bf16(const Kernels& k) {
+  register_decode("decode_bf16", k, k.decode_bf16);
+}
+void register_decode_q8_0(const Kernels& k) {
+  register_decode("decode_q8_0", k, k.decode_q8_0);
+}
+void register_decode_q6_k(const Kernels& k) {
+  register_decode("decode_q6_k", k, k.decode_q6_k);
 }
 
 void register_rms_norm(const Kernels& k) {

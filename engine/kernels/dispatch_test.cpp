@@ -81,6 +81,13 @@ TEST(Dispatch, ScalarIsPinned) {
   EXPECT_EQ(k.ternary_matmul, scalar::ternary_matmul);
   EXPECT_EQ(k.matmul_f16, scalar::matmul_f16);
   EXPECT_EQ(k.matmul_f32, scalar::matmul_f32);
+  EXPECT_EQ(k.matmul_bf16, scalar::matmul_bf16);
+  EXPECT_EQ(k.matmul_q8_0, scalar::matmul_q8_0);
+  EXPECT_EQ(k.quantize_blocks, scalar::quantize_blocks);
+  EXPECT_EQ(k.matmul_q6_k, scalar::matmul_q6_k);
+  EXPECT_EQ(k.decode_bf16, scalar::decode_bf16);
+  EXPECT_EQ(k.decode_q8_0, scalar::decode_q8_0);
+  EXPECT_EQ(k.decode_q6_k, scalar::decode_q6_k);
   EXPECT_EQ(k.rms_norm, scalar::rms_norm);
   EXPECT_EQ(k.rope, scalar::rope);
   EXPECT_EQ(k.attn_scores, scalar::attn_scores);
@@ -98,11 +105,17 @@ TEST(Dispatch, ScalarIsPinned) {
 }
 
 #if defined(__x86_64__)
-/// What all of them share; the ternary product is each one's own.
+/// What all of them share; each may have integer products of its own.
 void expect_avx2(const Kernels& k) {
   EXPECT_EQ(k.quantize_row, avx2::quantize_row);
   EXPECT_EQ(k.matmul_f16, avx2::matmul_f16);
   EXPECT_EQ(k.matmul_f32, avx2::matmul_f32);
+  EXPECT_EQ(k.matmul_bf16, avx2::matmul_bf16);
+  EXPECT_EQ(k.matmul_q8_0, avx2::matmul_q8_0);
+  EXPECT_EQ(k.quantize_blocks, scalar::quantize_blocks);
+  EXPECT_EQ(k.decode_bf16, avx2::decode_bf16);
+  EXPECT_EQ(k.decode_q8_0, avx2::decode_q8_0);
+  EXPECT_EQ(k.decode_q6_k, scalar::decode_q6_k);
   EXPECT_EQ(k.rms_norm, avx2::rms_norm);
   EXPECT_EQ(k.rope, avx2::rope);
   EXPECT_EQ(k.attn_scores, avx2::attn_scores);
@@ -123,6 +136,7 @@ TEST(Dispatch, Avx2IsPinned) {
   const Kernels& k = *compiled_kernels()[2];
   EXPECT_EQ(k.name, "avx2");
   EXPECT_EQ(k.ternary_matmul, avx2::ternary_matmul);
+  EXPECT_EQ(k.matmul_q6_k, avx2::matmul_q6_k);
   expect_avx2(k);
 }
 
@@ -130,6 +144,7 @@ TEST(Dispatch, AvxVnniIsPinned) {
   const Kernels& k = *compiled_kernels()[1];
   EXPECT_EQ(k.name, "avx_vnni");
   EXPECT_EQ(k.ternary_matmul, avx_vnni::ternary_matmul);
+  EXPECT_EQ(k.matmul_q6_k, avx2::matmul_q6_k);
   expect_avx2(k);
 }
 
@@ -137,6 +152,7 @@ TEST(Dispatch, Avx512VnniIsPinned) {
   const Kernels& k = *compiled_kernels()[0];
   EXPECT_EQ(k.name, "avx512vnni");
   EXPECT_EQ(k.ternary_matmul, avx512vnni::ternary_matmul);
+  EXPECT_EQ(k.matmul_q6_k, avx512vnni::matmul_q6_k);
   expect_avx2(k);
 }
 #endif
@@ -147,6 +163,13 @@ void expect_neon(const Kernels& k) {
   EXPECT_EQ(k.quantize_row, neon::quantize_row);
   EXPECT_EQ(k.matmul_f16, neon::matmul_f16);
   EXPECT_EQ(k.matmul_f32, neon::matmul_f32);
+  EXPECT_EQ(k.matmul_bf16, scalar::matmul_bf16);
+  EXPECT_EQ(k.matmul_q8_0, scalar::matmul_q8_0);
+  EXPECT_EQ(k.quantize_blocks, scalar::quantize_blocks);
+  EXPECT_EQ(k.matmul_q6_k, scalar::matmul_q6_k);
+  EXPECT_EQ(k.decode_bf16, scalar::decode_bf16);
+  EXPECT_EQ(k.decode_q8_0, scalar::decode_q8_0);
+  EXPECT_EQ(k.decode_q6_k, scalar::decode_q6_k);
   EXPECT_EQ(k.rms_norm, neon::rms_norm);
   EXPECT_EQ(k.rope, neon::rope);
   EXPECT_EQ(k.attn_scores, neon::attn_scores);

@@ -115,18 +115,19 @@ inline std::string check_ternary_matmul(decltype(Kernels::ternary_matmul) kernel
   return difference("y", expected.data(), actual.data(), expected.size());
 }
 
-/// size: columns, weight rows, activation rows, what splits the weight rows and pads the strides.
-template <class T, class Kernel>
+/// size: columns (or blocks of them), weight rows, activation rows, what splits the weight rows and pads the
+/// strides. W: type of the weights, T: of the activations.
+template <class W, class T, class Kernel>
 std::string check_matmul(Kernel kernel, Kernel scalar, const Case& c) {
   Random random(c.seed);
-  const std::int64_t n = c.size[0];
+  const std::int64_t n = c.size[0] * elements_in<W>;
   const std::int64_t rows = c.size[1] + 1;
   const std::int64_t tokens = c.size[2];
   const std::int64_t x_stride = n + c.size[3] % 3;
   const std::int64_t y_stride = rows + c.size[3] % 2;
   const std::int64_t begin = c.size[3] % rows;
   const std::int64_t end = begin + (c.size[3] / 2) % (rows - begin + 1);
-  const Guarded<T> w = random_buffer<T>(rows * n, c, random);
+  const Guarded<W> w = random_buffer<W>(rows * c.size[0], c, random);
   const Guarded<T> x = random_buffer<T>(tokens == 0 ? 0 : (tokens - 1) * x_stride + n, c, random);
   Guarded<float> expected(tokens * y_stride, c.edge);
   Guarded<float> actual(tokens * y_stride, c.edge);
@@ -137,12 +138,101 @@ std::string check_matmul(Kernel kernel, Kernel scalar, const Case& c) {
 
 inline std::string check_matmul_f16(decltype(Kernels::matmul_f16) kernel,
                                     decltype(Kernels::matmul_f16) scalar, const Case& c) {
-  return check_matmul<f16>(kernel, scalar, c);
+  return check_matmul<f16, f16>(kernel, scalar, c);
 }
 
 inline std::string check_matmul_f32(decltype(Kernels::matmul_f32) kernel,
                                     decltype(Kernels::matmul_f32) scalar, const Case& c) {
-  return check_matmul<float>(kernel, scalar, c);
+  return check_matmul<float, float>(kernel, scalar, c);
+}
+
+inline std::string check_matmul_bf16(decltype(Kernels::matmul_bf16) kernel,
+                                     decltype(Kernels::matmul_bf16) scalar, const Case& c) {
+  return check_matmul<bf16, float>(kernel, scalar, c);
+}
+
+inline std::string check_matmul_q8_0(decltype(Kernels::matmul_q8_0) kernel,
+                                     decltype(Kernels::matmul_q8_0) scalar, const Case& c) {
+  return check_matmul<q8_0::Block, float>(kernel, scalar, c);
+}
+
+/// size: blocks.
+inline std::string check_quantize_blocks(decltype(Kernels::quantize_blocks) kernel,
+                                         decltype(Kernels::quantize_blocks) scalar, Case c) {
+  Random random(c.seed);
+  c.values = finite(c.values);
+  const Guarded<float> x = random_buffer<float>(c.size[0] * q6_k::Block::kElements, c, random);
+  struct Blocks {
+    Guarded<std::int8_t> codes;
+    Guarded<float> scales;
+    Guarded<std::int16_t> offsets;
+  };
+  const auto quantized = [&](auto quantize_blocks) {
+    Blocks b = {Guarded<std::int8_t>(x.size(), c.edge), Guarded<float>(c.size[0], c.edge),
+                Guarded<std::int16_t>(x.size() / 2, c.edge)};
+    quantize_blocks(x.data(), x.size(), b.codes.data(), b.scales.data(), b.offsets.data());
+    return b;
+  };
+  const Blocks expected = quantized(scalar);
+  const Blocks actual = quantized(kernel);
+  return difference("codes", expected.codes.data(), actual.codes.data(), x.size()) +
+         difference("scales", expected.scales.data(), actual.scales.data(), c.size[0]) +
+         difference("offsets", expected.offsets.data(), actual.offsets.data(), x.size() / 2);
+}
+
+/// size: blocks, weight rows, activation rows, what splits the weight rows and pads the stride.
+inline std::string check_matmul_q6_k(decltype(Kernels::matmul_q6_k) kernel,
+                                     decltype(Kernels::matmul_q6_k) scalar, const Case& c) {
+  Random random(c.seed);
+  const std::int64_t n = c.size[0] * q6_k::Block::kElements;
+  const std::int64_t rows = c.size[1] + 1;
+  const std::int64_t tokens = c.size[2];
+  const std::int64_t y_stride = rows + c.size[3] % 2;
+  const std::int64_t begin = c.size[3] % rows;
+  const std::int64_t end = begin + (c.size[3] / 2) % (rows - begin + 1);
+  const Guarded<q6_k::Block> w = random_buffer<q6_k::Block>(rows * c.size[0], c, random);
+  const Guarded<float> scales = random_buffer<float>(tokens * c.size[0], c, random);
+  Guarded<std::int8_t> codes(tokens * n, c.edge);
+  Guarded<std::int16_t> offsets(tokens * n / 2, c.edge);
+  // Saturation: with all weights at one limit too, every lane's sum is as great as it gets.
+  const bool extreme = c.values == Values::huge;
+  for (std::int8_t& q : codes) q = static_cast<std::int8_t>(extreme ? -127 : random.below(255) - 127);
+  for (std::int64_t k = 0; k < codes.size(); k += 2)
+    offsets[k / 2] = static_cast<std::int16_t>(32 * (codes[k] + codes[k + 1]));
+  const BlockRows x = {codes.data(), scales.data(), offsets.data(), tokens};
+  Guarded<float> expected(tokens * y_stride, c.edge);
+  Guarded<float> actual(tokens * y_stride, c.edge);
+  scalar(w.data(), n, begin, end, x, expected.data(), y_stride);
+  kernel(w.data(), n, begin, end, x, actual.data(), y_stride);
+  return difference("y", expected.data(), actual.data(), expected.size());
+}
+
+/// size: columns, or blocks of them.
+template <class T, class Kernel>
+std::string check_decode(Kernel kernel, Kernel scalar, const Case& c) {
+  Random random(c.seed);
+  const std::int64_t n = c.size[0] * elements_in<T>;
+  const Guarded<T> row = random_buffer<T>(c.size[0], c, random);
+  Guarded<float> expected(n, c.edge);
+  Guarded<float> actual(n, c.edge);
+  scalar(row.data(), n, expected.data());
+  kernel(row.data(), n, actual.data());
+  return difference("y", expected.data(), actual.data(), n);
+}
+
+inline std::string check_decode_bf16(decltype(Kernels::decode_bf16) kernel,
+                                     decltype(Kernels::decode_bf16) scalar, const Case& c) {
+  return check_decode<bf16>(kernel, scalar, c);
+}
+
+inline std::string check_decode_q8_0(decltype(Kernels::decode_q8_0) kernel,
+                                     decltype(Kernels::decode_q8_0) scalar, const Case& c) {
+  return check_decode<q8_0::Block>(kernel, scalar, c);
+}
+
+inline std::string check_decode_q6_k(decltype(Kernels::decode_q6_k) kernel,
+                                     decltype(Kernels::decode_q6_k) scalar, const Case& c) {
+  return check_decode<q6_k::Block>(kernel, scalar, c);
 }
 
 /// size: columns, rows, padding of the strides, in place when odd.

@@ -11,9 +11,18 @@
 #include <string>
 #include <string_view>
 
+#include "engine/formats/bf16.h"
 #include "engine/formats/f16.h"
+#include "engine/formats/q6_k.h"
+#include "engine/formats/q8_0.h"
 
 namespace bitnet {
+
+/// Matrix elements in one object of a row's type: a number is one, a block says how many.
+template <class T>
+inline constexpr std::int64_t elements_in = 1;
+template <class T>
+requires(T::kElements > 1) inline constexpr std::int64_t elements_in<T> = T::kElements;
 
 /// A ternary weight matrix in the I2_S x86 layout (reference-semantics 2.2), [rows][cols], weight = scale *
 /// (code - 1). cols is a multiple of 128.
@@ -32,6 +41,16 @@ struct QuantizedRows {
   const std::int32_t* sums = nullptr;
   std::int64_t rows = 0;
   std::int64_t stride = 0;
+};
+
+/// Activations quantized in blocks of 256 (reference-semantics 6.11): [rows][n] int8 codes in [-127, 127]; of
+/// each block what one code is worth; of each two neighbouring codes 32 times their sum, which is what Q6_K's
+/// offset 32 takes away from products of their weights. n is that of the product.
+struct BlockRows {
+  const std::int8_t* codes = nullptr;
+  const float* scales = nullptr;
+  const std::int16_t* offsets = nullptr;
+  std::int64_t rows = 0;
 };
 
 /// The screen of a dense matrix: int8 codes [rows][cols], and of each row what one code is worth, a bound of
@@ -92,6 +111,29 @@ struct Kernels {
   void (*matmul_f32)(const float* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
                      const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
                      std::int64_t y_stride);
+
+  /// The same for weights that are decoded to binary32, exactly, and then multiplied as matmul_f32 does.
+  void (*matmul_bf16)(const bf16* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                      const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
+                      std::int64_t y_stride);
+  void (*matmul_q8_0)(const q8_0::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                      const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
+                      std::int64_t y_stride);
+
+  /// x[n] -> codes[n], scales[n / 256], offsets[n / 2] of BlockRows, n a multiple of 256. Section 6.11; a
+  /// block whose greatest magnitude is so small that 127 / it overflows counts as zero.
+  void (*quantize_blocks)(const float* x, std::int64_t n, std::int8_t* codes, float* scales,
+                          std::int16_t* offsets);
+
+  /// y[t][m] = dot(w[m], x[t]) for m in [row_begin, row_end) by section 6.11: exact integer sums in 8 lanes,
+  /// one fma a block and lane. w is [..][n], n a multiple of 256.
+  void (*matmul_q6_k)(const q6_k::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                      const BlockRows& x, float* y, std::int64_t y_stride);
+
+  /// One row of n weights as binary32 numbers, exactly.
+  void (*decode_bf16)(const bf16* row, std::int64_t n, float* y);
+  void (*decode_q8_0)(const q8_0::Block* row, std::int64_t n, float* y);
+  void (*decode_q6_k)(const q6_k::Block* row, std::int64_t n, float* y);
 
   /// y[t] = fl(fl(x[t] * r) * weight), r by section 6.9 (sum of fl(x*x) in double, in order). y may be x.
   void (*rms_norm)(const float* x, std::int64_t rows, std::int64_t x_stride, const float* weight,

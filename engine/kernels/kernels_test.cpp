@@ -36,13 +36,24 @@ std::vector<Case> shapes(std::string_view operation) {
     for (const std::int64_t tokens : {63, 64, 65, 130}) add(3, 8, tokens, 18);
     for (const std::int64_t split : {1, 2, 3, 7, 11, 20, 31}) add(6, 21, 3, split);
     for (const std::int64_t tokens : {1, 2}) add(65536 / 128 - 1, 3, tokens, 8);  // the longest row admitted
-  } else if (operation == "matmul_f16" || operation == "matmul_f32") {
+  } else if (operation == "matmul_f16" || operation == "matmul_f32" || operation == "matmul_bf16") {
     for (const std::int64_t n : {0, 1, 7, 8, 63, 64, 65, 80, 127, 128, 200, 640}) {
       for (const std::int64_t tokens : {0, 1, 2, 3, 4, 5}) add(n, 12, tokens, 26);
     }
     for (const std::int64_t rows : {1, 2, 3, 4, 5, 9}) add(130, rows - 1, 4, 2 * rows);
     for (const std::int64_t split : {1, 2, 3, 7, 11, 20, 31}) add(64, 21, 2, split);
     for (const std::int64_t n : {4095, 4096, 4097, 6912}) add(n, 1, 1, 4);
+  } else if (operation == "matmul_q8_0" || operation == "matmul_q6_k") {
+    for (const std::int64_t blocks : {0, 1, 2, 3, 4, 10, 11}) {
+      for (const std::int64_t tokens : {0, 1, 2, 3, 4, 5, 9}) add(blocks, 12, tokens, 26);
+    }
+    for (const std::int64_t rows : {1, 2, 3, 4, 5, 9}) add(3, rows - 1, 4, 2 * rows);
+    for (const std::int64_t split : {1, 2, 3, 7, 11, 20, 31}) add(2, 21, 2, split);
+    for (const std::int64_t blocks : {127, 128, 129, 216}) {
+      for (const std::int64_t tokens : {1, 2}) add(blocks, 1, tokens, 4);
+    }
+  } else if (operation == "quantize_blocks" || operation == "decode_q8_0" || operation == "decode_q6_k") {
+    for (const std::int64_t blocks : {0, 1, 2, 3, 10, 27, 80}) add(blocks);
   } else if (operation == "screen_bounds") {
     for (const std::int64_t n : {0, 1, 7, 16, 31, 32, 33, 63, 64, 80, 640}) {
       for (const std::int64_t tokens : {0, 1, 2, 3, 4, 5, 9}) add(n, 12, tokens, 26);

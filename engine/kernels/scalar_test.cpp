@@ -209,6 +209,177 @@ TEST(MatmulF32, FollowsTheLanesOfTheSpecification) {
   }
 }
 
+TEST(MatmulBf16, IsThatOfTheDecodedWeights) {
+  Random random(4);
+  for (const std::int64_t n : {1, 63, 64, 100, 640}) {
+    std::vector<bf16> w(static_cast<std::size_t>(2 * n));
+    std::vector<float> x(static_cast<std::size_t>(3 * n));
+    testing_support::fill(w.data(), w.data() + w.size(), Values::ordinary, random);
+    testing_support::fill(x.data(), x.data() + x.size(), Values::ordinary, random);
+    std::vector<float> wide;
+    for (const bf16 weight : w) wide.push_back(bf16_to_f32(weight));
+    std::vector<float> decoded(w.size());
+    kernels().decode_bf16(w.data(), 2 * n, decoded.data());
+    EXPECT_EQ(decoded, wide);
+    std::vector<float> y(6);
+    std::vector<float> expected(6);
+    kernels().matmul_bf16(w.data(), n, 0, 2, x.data(), 3, n, y.data(), 2);
+    kernels().matmul_f32(wide.data(), n, 0, 2, x.data(), 3, n, expected.data(), 2);
+    EXPECT_EQ(y, expected) << n;
+  }
+}
+
+TEST(MatmulQ80, IsThatOfTheDecodedWeights) {
+  Random random(5);
+  for (const std::int64_t blocks : {1, 2, 3, 20}) {
+    const std::int64_t n = 32 * blocks;
+    std::vector<q8_0::Block> w(static_cast<std::size_t>(2 * blocks));
+    std::vector<float> x(static_cast<std::size_t>(3 * n));
+    testing_support::fill(w.data(), w.data() + w.size(), Values::ordinary, random);
+    testing_support::fill(x.data(), x.data() + x.size(), Values::ordinary, random);
+    std::vector<float> wide;
+    for (const q8_0::Block& block : w) {
+      for (const std::int8_t code : block.codes)
+        wide.push_back(static_cast<float>(static_cast<double>(f16_to_f32(block.d)) * code));  // exact
+    }
+    std::vector<float> decoded(wide.size());
+    kernels().decode_q8_0(w.data(), 2 * n, decoded.data());
+    EXPECT_EQ(decoded, wide);
+    std::vector<float> y(6);
+    std::vector<float> expected(6);
+    kernels().matmul_q8_0(w.data(), n, 0, 2, x.data(), 3, n, y.data(), 2);
+    kernels().matmul_f32(wide.data(), n, 0, 2, x.data(), 3, n, expected.data(), 2);
+    EXPECT_EQ(y, expected) << n;
+  }
+}
+
+struct BlockQuantized {
+  std::vector<std::int8_t> codes;
+  std::vector<float> scales;
+  std::vector<std::int16_t> offsets;
+};
+
+BlockQuantized quantize_blocks(const std::vector<float>& x) {
+  BlockQuantized q = {std::vector<std::int8_t>(x.size()), std::vector<float>(x.size() / 256),
+                      std::vector<std::int16_t>(x.size() / 2)};
+  kernels().quantize_blocks(x.data(), static_cast<std::int64_t>(x.size()), q.codes.data(), q.scales.data(),
+                            q.offsets.data());
+  return q;
+}
+
+TEST(QuantizeBlocks, ByHand) {
+  // Three blocks: greatest +127 first among equals, greatest -254, and none.
+  std::vector<float> x(3 * 256);
+  x[0] = 2.5f;  // -2.5: a tie
+  x[1] = -3.5f;
+  x[10] = 127;
+  x[11] = -127;
+  x[256 + 255] = -254;
+  x[256 + 254] = 100;
+  x[256 + 2] = 3;  // 1.5: a tie
+  const BlockQuantized q = quantize_blocks(x);
+  EXPECT_EQ(q.scales, (std::vector<float>{-1, 2, 0}));
+  std::vector<int> expected(3 * 256);
+  expected[0] = -2;
+  expected[1] = 4;
+  expected[10] = -127;
+  expected[11] = 127;
+  expected[256 + 255] = -127;
+  expected[256 + 254] = 50;
+  expected[256 + 2] = 2;
+  EXPECT_EQ(std::vector<int>(q.codes.begin(), q.codes.end()), expected);
+  for (std::size_t i = 0; i < q.offsets.size(); ++i)
+    EXPECT_EQ(q.offsets[i], 32 * (expected[2 * i] + expected[2 * i + 1])) << i;
+}
+
+TEST(QuantizeBlocks, WhatIsTooSmallToInvertCountsAsZero) {
+  std::vector<float> x(256, -1e-38f);
+  EXPECT_EQ(quantize_blocks(x).scales[0], 0.0f);
+  EXPECT_EQ(quantize_blocks(x).codes, std::vector<std::int8_t>(256));
+  x[3] = 1e-36f;  // 127e36 is finite
+  EXPECT_NE(quantize_blocks(x).scales[0], 0.0f);
+  EXPECT_EQ(quantize_blocks(x).codes[3], -127);
+  EXPECT_EQ(quantize_blocks(x).codes[4], 1);
+}
+
+/// Section 6.11 read once more: weights by their place in the block's bytes, lanes by the element's place.
+float q6_k_dot(const std::vector<q6_k::Block>& w, const BlockQuantized& x) {
+  float lanes[8] = {};
+  for (std::size_t b = 0; b < w.size(); ++b) {
+    std::int64_t sums[8] = {};
+    for (int h = 0; h < 2; ++h) {
+      for (int k = 0; k < 4; ++k) {
+        for (int l = 0; l < 32; ++l) {
+          const int byte = w[b].low[64 * h + 32 * (k & 1) + l];
+          const int low = k < 2 ? byte & 15 : byte >> 4;
+          const int high = w[b].high[32 * h + l] >> (2 * k) & 3;
+          const int q = x.codes[256 * b + static_cast<std::size_t>(128 * h + 32 * k + l)];
+          sums[l / 4] += (low + 16 * high - 32) * w[b].scales[8 * h + 2 * k + l / 16] * q;
+        }
+      }
+    }
+    const float d = x.scales[b] * f16_to_f32(w[b].d);
+    for (int i = 0; i < 8; ++i) lanes[i] = std::fma(d, static_cast<float>(sums[i]), lanes[i]);
+  }
+  float t[4];
+  for (int i = 0; i < 4; ++i) t[i] = lanes[i + 4] + lanes[i];
+  return (t[0] + t[2]) + (t[1] + t[3]);
+}
+
+TEST(MatmulQ6K, FollowsTheLanesOfTheSpecification) {
+  Random random(6);
+  for (const std::size_t blocks : {1, 2, 10, 27}) {
+    for (const Values values : {Values::ordinary, Values::huge, Values::tiny}) {
+      std::vector<q6_k::Block> w(blocks);
+      std::vector<float> x(256 * blocks);
+      testing_support::fill(w.data(), w.data() + w.size(), values, random);
+      testing_support::fill(x.data(), x.data() + x.size(), Values::ordinary, random);
+      const BlockQuantized q = quantize_blocks(x);
+      float y = -1;
+      kernels().matmul_q6_k(w.data(), static_cast<std::int64_t>(x.size()), 0, 1,
+                            {q.codes.data(), q.scales.data(), q.offsets.data(), 1}, &y, 1);
+      EXPECT_TRUE(same_bits(y, q6_k_dot(w, q))) << blocks;
+    }
+  }
+}
+
+TEST(MatmulQ6K, FindsEveryWeightAtItsPlace) {
+  // One weight and one activation that are not zero: their product, and zero everywhere else.
+  for (int e = 0; e < 256; ++e) {
+    q6_k::Block block = {};
+    for (int k = 0; k < 256; ++k) q6_k::set_value(block, k, k == e ? 21 : 0);
+    for (int i = 0; i < 16; ++i) block.scales[i] = static_cast<std::int8_t>(i + 1);
+    block.d = 0x3c00;  // 1
+    std::vector<float> decoded(256);
+    kernels().decode_q6_k(&block, 256, decoded.data());
+    for (const int other : {e, e ^ 1, e ^ 4, e ^ 32, e ^ 64, e ^ 128}) {
+      const auto k = static_cast<std::size_t>(other);
+      const float weight = other == e ? 21.0f * static_cast<float>(e / 16 + 1) : 0.0f;
+      EXPECT_EQ(decoded[k], weight);
+      std::vector<float> x(256);
+      x[k] = 127;
+      const BlockQuantized q = quantize_blocks(x);
+      float y = -1;
+      kernels().matmul_q6_k(&block, 256, 0, 1, {q.codes.data(), q.scales.data(), q.offsets.data(), 1}, &y, 1);
+      EXPECT_EQ(y, 127 * weight) << e << " " << other;
+    }
+  }
+}
+
+TEST(DecodeQ6K, IsExact) {
+  // 11, 7 and 5 bits.
+  q6_k::Block block = {};
+  block.d = 0x3bff;  // 2047 * 2^-11
+  block.scales[0] = 127;
+  q6_k::set_value(block, 0, 31);
+  block.scales[1] = -128;
+  q6_k::set_value(block, 16, -32);
+  std::vector<float> y(256);
+  kernels().decode_q6_k(&block, 256, y.data());
+  EXPECT_EQ(static_cast<double>(y[0]), 2047.0 / 2048 * 127 * 31);
+  EXPECT_EQ(static_cast<double>(y[16]), 2047.0 / 2048 * 128 * 32);
+}
+
 TEST(MatmulF16, OfSmallIntegersIsExact) {
   // 0 + 1 + 4 + ... and so on: every order of additions gives the same integer.
   std::vector<f16> w(3 * 100);

@@ -11,7 +11,10 @@
 #include <string_view>
 #include <type_traits>
 
+#include "engine/formats/bf16.h"
 #include "engine/formats/f16.h"
+#include "engine/formats/q6_k.h"
+#include "engine/formats/q8_0.h"
 
 namespace bitnet::testing_support {
 
@@ -101,15 +104,43 @@ inline f16 draw_f16(Values values, Random& random) {
   }
 }
 
+/// Blocks with a scale of the kind wanted; their codes are all at one limit or the other for Values::huge.
+inline q8_0::Block draw_q8_0(Values values, Random& random) {
+  q8_0::Block block = {draw_f16(values, random), {}};
+  for (std::int8_t& code : block.codes)
+    code = static_cast<std::int8_t>(values == Values::huge ? -127 : random.below(256) - 128);
+  return block;
+}
+
+inline q6_k::Block draw_q6_k(Values values, Random& random) {
+  q6_k::Block block = {};
+  const bool extreme = values == Values::huge;
+  for (std::uint8_t& byte : block.low) byte = static_cast<std::uint8_t>(extreme ? 0 : random.bits());
+  for (std::uint8_t& byte : block.high) byte = static_cast<std::uint8_t>(extreme ? 0 : random.bits());
+  for (std::int8_t& scale : block.scales)
+    scale = static_cast<std::int8_t>(extreme ? -128 : random.below(256) - 128);
+  block.d = draw_f16(values, random);
+  return block;
+}
+
+template <class T>
+T draw(Values values, Random& random) {
+  if constexpr (std::is_same_v<T, float>) {
+    return draw_f32(values, random);
+  } else if constexpr (std::is_same_v<T, bf16>) {
+    return {static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(draw_f32(values, random)) >> 16)};
+  } else if constexpr (std::is_same_v<T, q8_0::Block>) {
+    return draw_q8_0(values, random);
+  } else if constexpr (std::is_same_v<T, q6_k::Block>) {
+    return draw_q6_k(values, random);
+  } else {
+    return draw_f16(values, random);
+  }
+}
+
 template <class T>
 void fill(T* begin, T* end, Values values, Random& random) {
-  for (T* p = begin; p != end; ++p) {
-    if constexpr (std::is_same_v<T, float>) {
-      *p = draw_f32(values, random);
-    } else {
-      *p = draw_f16(values, random);
-    }
-  }
+  for (T* p = begin; p != end; ++p) *p = draw<T>(values, random);
 }
 
 /// Equal in every bit; any NaN equals any NaN (which one comes out is nobody's contract).

@@ -13,14 +13,18 @@ namespace {
 // Below this many elements, handing work to other threads costs more than it saves.
 constexpr std::int64_t kElementGrain = 8192;
 
+// One function of several signatures, for the type that a matrix turns out to have.
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
+
 // What a kind of work costs at least (profile.h).
 
 constexpr std::int64_t kFloat = sizeof(float);
 constexpr std::int64_t kHalf = sizeof(f16);
-
-std::int64_t element_bytes(const FloatMatrix& w) {
-  return w.half ? kHalf : kFloat;
-}
 
 Amount product_amount(const TernaryMatrix& w, std::int64_t rows) {
   return {.bytes = w.rows * w.cols / 4 + rows * (w.cols + w.rows * kFloat),
@@ -28,8 +32,10 @@ Amount product_amount(const TernaryMatrix& w, std::int64_t rows) {
 }
 
 Amount head_amount(const FloatMatrix& w, std::int64_t rows) {
-  return {.bytes = w.rows * w.cols * element_bytes(w) + rows * (w.cols + w.rows) * kFloat,
-          .float_operations = 2 * w.rows * w.cols * rows};
+  Amount amount = {.bytes = w.bytes() + rows * (w.cols + w.rows) * kFloat};
+  const bool integer = w.type() == TensorType::q6_k;
+  (integer ? amount.int_operations : amount.float_operations) = 2 * w.rows * w.cols * rows;
+  return amount;
 }
 
 // Rows that follow one another in a sequence share the cells that they see.
@@ -63,18 +69,23 @@ Operations::Operations(const Config& config, const Weights& weights, const Kerne
 }
 
 void Operations::embed(std::span<const std::int32_t> tokens, float* y) {
-  const Timed timed(
-      profile_, Work::embedding,
-      {.bytes = std::ssize(tokens) * config_.n_embd * (element_bytes(weights_.token_embd) + kFloat)});
+  const FloatMatrix& embedding = weights_.token_embd;
   const std::int64_t n = config_.n_embd;
-  for (std::size_t t = 0; t < tokens.size(); ++t) {
-    float* row = y + static_cast<std::int64_t>(t) * n;
-    if (weights_.token_embd.half)
-      kernels_.to_f32(weights_.token_embd.half + tokens[t] * n, n, row);
-    else
-      std::memcpy(row, weights_.token_embd.single + tokens[t] * n,
-                  static_cast<std::size_t>(n) * sizeof(float));
-  }
+  const Timed timed(profile_, Work::embedding,
+                    {.bytes = std::ssize(tokens) * (embedding.bytes() / embedding.rows + n * kFloat)});
+  const Overloaded decode = {
+      [&](const float* row, float* to) { std::memcpy(to, row, static_cast<std::size_t>(n) * sizeof(float)); },
+      [&](const f16* row, float* to) { kernels_.to_f32(row, n, to); },
+      [&](const bf16* row, float* to) { kernels_.decode_bf16(row, n, to); },
+      [&](const q8_0::Block* row, float* to) { kernels_.decode_q8_0(row, n, to); },
+      [&](const q6_k::Block* row, float* to) { kernels_.decode_q6_k(row, n, to); },
+  };
+  std::visit(
+      [&]<class T>(const T* data) {
+        for (std::size_t t = 0; t < tokens.size(); ++t)
+          decode(data + tokens[t] * (n / elements_in<T>), y + static_cast<std::int64_t>(t) * n);
+      },
+      embedding.data);
 }
 
 void Operations::norm(const float* x, std::int64_t rows, std::span<const float> weight, float* y) {
@@ -221,20 +232,44 @@ void Operations::mul(const float* a, const float* b, std::int64_t n, float* y) {
   });
 }
 
+BlockRows Operations::quantize_blocks(const float* x, std::int64_t rows, std::int64_t n) {
+  // Row follows row without a gap, so all blocks are one row to the kernel.
+  grow(block_codes_, rows * n);
+  grow(block_scales_, rows * n / q6_k::Block::kElements);
+  grow(block_offsets_, rows * n / 2);
+  kernels_.quantize_blocks(x, rows * n, block_codes_.data(), block_scales_.data(), block_offsets_.data());
+  return {block_codes_.data(), block_scales_.data(), block_offsets_.data(), rows};
+}
+
 void Operations::head(const float* x, std::int64_t rows, float* logits) {
-  const FloatMatrix& w = weights_.output;
-  const Timed timed(profile_, Work::head, head_amount(w, rows));
-  if (w.half) {
-    // An F16 head takes its input rounded to F16, as the reference's dot product does (6.3).
-    grow(half_, rows * w.cols);
-    kernels_.to_f16(x, rows * w.cols, half_.data());
-  }
-  pool_.parallel_for(w.rows, 64, [&](std::int64_t begin, std::int64_t end, int) {
-    if (w.half)
-      kernels_.matmul_f16(w.half, w.cols, begin, end, half_.data(), rows, w.cols, logits, w.rows);
-    else
-      kernels_.matmul_f32(w.single, w.cols, begin, end, x, rows, w.cols, logits, w.rows);
-  });
+  const FloatMatrix& m = weights_.output;
+  const Timed timed(profile_, Work::head, head_amount(m, rows));
+  const auto share = [&](auto&& product) {
+    pool_.parallel_for(m.rows, 64, [&](std::int64_t begin, std::int64_t end, int) { product(begin, end); });
+  };
+  const auto dense = [&](auto kernel, const auto* w, const auto* input) {
+    share([&](std::int64_t begin, std::int64_t end) {
+      kernel(w, m.cols, begin, end, input, rows, m.cols, logits, m.rows);
+    });
+  };
+  std::visit(Overloaded{
+                 [&](const float* w) { dense(kernels_.matmul_f32, w, x); },
+                 [&](const f16* w) {
+                   // An F16 head takes its input rounded to F16, as the reference's dot product does (6.3).
+                   grow(half_, rows * m.cols);
+                   kernels_.to_f16(x, rows * m.cols, half_.data());
+                   dense(kernels_.matmul_f16, w, half_.data());
+                 },
+                 [&](const bf16* w) { dense(kernels_.matmul_bf16, w, x); },
+                 [&](const q8_0::Block* w) { dense(kernels_.matmul_q8_0, w, x); },
+                 [&](const q6_k::Block* w) {
+                   const BlockRows blocks = quantize_blocks(x, rows, m.cols);
+                   share([&](std::int64_t begin, std::int64_t end) {
+                     kernels_.matmul_q6_k(w, m.cols, begin, end, blocks, logits, m.rows);
+                   });
+                 },
+             },
+             m.data);
 }
 
 bool Operations::screened_argmax(const float* x, std::span<Pick> picks) {
@@ -242,7 +277,7 @@ bool Operations::screened_argmax(const float* x, std::span<Pick> picks) {
   const auto rows = static_cast<std::int64_t>(picks.size());
   if (!screen_) {
     if (screen_after_ < 0 || head_work_.tokens < screen_after_ || !ScreenedHead::possible(w)) return false;
-    if (w.rows * w.cols * static_cast<std::int64_t>(sizeof(f16)) < screen_min_bytes_) return false;
+    if (w.bytes() < screen_min_bytes_) return false;
     const auto start = std::chrono::steady_clock::now();
     screen_.emplace(w, kernels_, pool_);
     head_work_.screen_seconds =
@@ -282,7 +317,7 @@ void Operations::head_argmax(const float* x, std::span<Pick> picks) {
       const std::int64_t best = kernels_.argmax(logits, w.rows);
       picks[static_cast<std::size_t>(t)] = {static_cast<std::int32_t>(best), logits[best]};
     }
-    head_work_.bytes += w.rows * w.cols * element_bytes(w);
+    head_work_.bytes += w.bytes();
   }
   head_work_.tokens += rows;
 }

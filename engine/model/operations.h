@@ -87,6 +87,7 @@ class Operations {
     std::int64_t kv_offset;  // of its KV head's channels in a row of keys or values
     int worker;
   };
+  BlockRows quantize_blocks(const float* x, std::int64_t rows, std::int64_t n);
   bool screened_argmax(const float* x, std::span<Pick> picks);
   template <class F>
   void for_each_head(std::size_t rows, F&& f);
@@ -104,7 +105,11 @@ class Operations {
   std::vector<std::int32_t> sums_;  // [T]
   std::int64_t quantized_rows_ = 0;
   std::int64_t quantized_width_ = 0;
-  std::vector<f16> half_;                   // [T][n_embd]: the head's input
+  // The head's input, [T][n_embd], in the form that its type takes.
+  std::vector<f16> half_;
+  std::vector<std::int8_t> block_codes_;
+  std::vector<float> block_scales_;
+  std::vector<std::int16_t> block_offsets_;
   std::vector<std::vector<float>> scores_;  // per worker: [n_ctx]
   std::vector<float> logits_;               // [T][n_vocab]: of the full head, where it decides
   std::optional<ScreenedHead> screen_;

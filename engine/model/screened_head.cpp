@@ -37,7 +37,7 @@ std::size_t index(std::int64_t i) {
 }  // namespace
 
 bool ScreenedHead::possible(const FloatMatrix& head) {
-  return head.half != nullptr && head.rows > 0 && head.cols > 0 && head.cols <= kMaxCols;
+  return head.half() != nullptr && head.rows > 0 && head.cols > 0 && head.cols <= kMaxCols;
 }
 
 double ScreenedHead::rounding(std::int64_t n) {
@@ -56,8 +56,8 @@ ScreenedHead::ScreenedHead(const FloatMatrix& head, const Kernels& kernels, Thre
   pool_.parallel_for(head_.rows, kGrain, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t m = begin; m < end; ++m) {
       const std::size_t i = index(m);
-      kernels_.screen_row(head_.half + m * head_.cols, head_.cols, codes_.get() + m * head_.cols, &scales_[i],
-                          &errors_[i], &sizes_[i]);
+      kernels_.screen_row(head_.half() + m * head_.cols, head_.cols, codes_.get() + m * head_.cols,
+                          &scales_[i], &errors_[i], &sizes_[i]);
     }
   });
 }
@@ -157,7 +157,7 @@ bool ScreenedHead::pick(const f16* x, std::span<Pick> picks, Profile* profile) {
   pool_.parallel_for(survivors_, 8, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t i = begin; i < end; ++i) {
       const auto [t, m] = candidates_[index(i)];
-      kernels_.matmul_f16(head_.half, head_.cols, m, m + 1, x + t * head_.cols, 1, head_.cols,
+      kernels_.matmul_f16(head_.half(), head_.cols, m, m + 1, x + t * head_.cols, 1, head_.cols,
                           lower_.data() + t * head_.rows, head_.rows);
     }
   });

@@ -29,7 +29,7 @@ std::vector<Pick> exact(const FloatMatrix& head, const std::vector<f16>& x) {
   std::vector<Pick> picks;
   std::vector<float> logits(static_cast<std::size_t>(head.rows));
   for (std::int64_t t = 0; t < std::ssize(x) / head.cols; ++t) {
-    k.matmul_f16(head.half, head.cols, 0, head.rows, x.data() + t * head.cols, 1, head.cols, logits.data(),
+    k.matmul_f16(head.half(), head.cols, 0, head.rows, x.data() + t * head.cols, 1, head.cols, logits.data(),
                  head.rows);
     const std::int64_t best = k.argmax(logits.data(), head.rows);
     picks.push_back({static_cast<std::int32_t>(best), logits[static_cast<std::size_t>(best)]});
@@ -51,7 +51,7 @@ TEST(ScreenedHead, FewRowsOfARandomHeadSurvive) {
   const std::int64_t rows = 20000, cols = 640, tokens = 4;
   const std::vector<f16> w = random_halves(rows * cols, 1);
   const std::vector<f16> x = random_halves(tokens * cols, 2);
-  const FloatMatrix head = {w.data(), nullptr, rows, cols};
+  const FloatMatrix head = {w.data(), rows, cols};
   for (const Kernels* kernels : compiled_kernels()) {
     if (!supported(*kernels)) continue;
     for (const int threads : {1, 3}) {
@@ -71,7 +71,7 @@ TEST(ScreenedHead, OfEqualRowsTheFirstWins) {
   // Rows along x, which beat all others: equal ones, and one that is a last bit below.
   for (const std::int64_t m : {17, 18, 99, 399}) std::copy(x.begin(), x.end(), w.begin() + m * cols);
   w[static_cast<std::size_t>(17 * cols + 5)] -= 1;
-  const FloatMatrix head = {w.data(), nullptr, rows, cols};
+  const FloatMatrix head = {w.data(), rows, cols};
   ThreadPool pool(2);
   ScreenedHead screen(head, select_kernels(), pool);
   expect_picks(screen, head, x);
@@ -86,7 +86,7 @@ TEST(ScreenedHead, RowsThatAreNotFiniteAreDecidedExactly) {
   ThreadPool pool(1);
   w[7 * cols] = 0x7e00;  // NaN, never chosen
   w[9 * cols] = 0x7e00;
-  const FloatMatrix head = {w.data(), nullptr, rows, cols};
+  const FloatMatrix head = {w.data(), rows, cols};
   ScreenedHead with_nan(head, select_kernels(), pool);
   expect_picks(with_nan, head, x);
   w[300 * cols + 1] = (x[1] & 0x8000u) != 0 ? 0xfc00 : 0x7c00;  // a logit of plus infinity wins
@@ -102,7 +102,7 @@ TEST(ScreenedHead, LeavesToTheFullHeadWhatItCannotDecide) {
     w.insert(w.end(), w.begin(), w.begin() + cols);  // all rows equal: all survive
   std::vector<f16> x = random_halves(cols, 8);
   ThreadPool pool(1);
-  const FloatMatrix head = {w.data(), nullptr, rows, cols};
+  const FloatMatrix head = {w.data(), rows, cols};
   ScreenedHead screen(head, select_kernels(), pool);
   std::vector<Pick> picks(1, Pick{77, 7});
   EXPECT_FALSE(screen.pick(x.data(), picks));
@@ -113,8 +113,9 @@ TEST(ScreenedHead, LeavesToTheFullHeadWhatItCannotDecide) {
     EXPECT_FALSE(screen.bounds(x.data(), 1));
   }
   EXPECT_EQ(picks[0].token, 77);
-  EXPECT_FALSE(ScreenedHead::possible({nullptr, nullptr, rows, cols}));
-  EXPECT_FALSE(ScreenedHead::possible({w.data(), nullptr, 1, 65537}));
+  const FloatMatrix single = {static_cast<const float*>(nullptr), rows, cols};
+  EXPECT_FALSE(ScreenedHead::possible(single));
+  EXPECT_FALSE(ScreenedHead::possible({w.data(), 1, 65537}));
 }
 
 /// Greedy decoding, token after token, after a prompt.
@@ -187,7 +188,7 @@ TEST(ScreenedHead, GreedyDecodingOfTheBundledModelIsTheSame) {
 
 TEST(ScreenedHead, GreedyDecodingOfTheAwkwardModelIsTheSame) {
   const Model model = Model::load(CROSSVAL_SOURCE_DIR "/fixtures/model/awkward.gguf");
-  expect_same_tokens(model, model.weights().output.half != nullptr);
+  expect_same_tokens(model, model.weights().output.half() != nullptr);
 }
 
 TEST(ScreenedHead, GreedyDecodingOfRandomModelsIsTheSame) {
@@ -206,8 +207,8 @@ TEST(ScreenedHead, AHeadThatDecidesNothingIsAskedLessAndLess) {
   const std::int64_t cols = flat.output.cols;
   std::vector<f16> rows;
   for (std::int64_t m = 0; m < flat.output.rows; ++m)
-    rows.insert(rows.end(), flat.output.half, flat.output.half + cols);
-  flat.output.half = rows.data();
+    rows.insert(rows.end(), flat.output.half(), flat.output.half() + cols);
+  flat.output.data = rows.data();
   Operations operations(model.config(), flat, select_kernels(), 1,
                         RopeTable(model.config(), flat.rope_freqs, RopeMath::own));
   operations.screen_after(0, 0);

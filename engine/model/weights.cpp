@@ -3,7 +3,6 @@
 #include <cstring>
 #include <set>
 
-#include "engine/formats/tensor_type.h"
 #include "engine/gguf/checks.h"
 #include "engine/gguf/gguf.h"
 
@@ -44,22 +43,20 @@ class Loader {
 
   FloatMatrix matrix(const std::string& name, std::int64_t cols, std::int64_t rows) {
     const gguf::Tensor& tensor = take(name, {cols, rows});
-    if (tensor.type != TensorType::f16 && tensor.type != TensorType::f32) wrong_type(tensor, "F16 or F32");
-    const std::byte* data = tensor.data.data();
-    const std::size_t element = tensor.type == TensorType::f16 ? sizeof(f16) : sizeof(float);
-    if (reinterpret_cast<std::uintptr_t>(data) % element != 0) {
-      auto& copy = out_.realigned.emplace_back((tensor.data.size() + sizeof(float) - 1) / sizeof(float));
-      std::memcpy(copy.data(), data, tensor.data.size());
-      data = reinterpret_cast<const std::byte*>(copy.data());
+    switch (tensor.type) {
+      case TensorType::f32:
+        return {view<float>(tensor), rows, cols};
+      case TensorType::f16:
+        return {view<f16>(tensor), rows, cols};
+      case TensorType::bf16:
+        return {view<bf16>(tensor), rows, cols};
+      case TensorType::q8_0:
+        return {view<q8_0::Block>(tensor), rows, cols};
+      case TensorType::q6_k:
+        return {view<q6_k::Block>(tensor), rows, cols};
+      default:
+        wrong_type(tensor, "F32, F16, BF16, Q8_0 or Q6_K");
     }
-    FloatMatrix m;
-    m.rows = rows;
-    m.cols = cols;
-    if (tensor.type == TensorType::f16)
-      m.half = reinterpret_cast<const f16*>(data);
-    else
-      m.single = reinterpret_cast<const float*>(data);
-    return m;
   }
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
@@ -92,6 +89,18 @@ class Loader {
     return *tensor;
   }
 
+  // The tensor's bytes as they lie in the file, or a copy where they lie at an address that T cannot have.
+  template <class T>
+  const T* view(const gguf::Tensor& tensor) const {
+    const std::byte* data = tensor.data.data();
+    if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0) {
+      auto& copy = out_.realigned.emplace_back((tensor.data.size() + sizeof(float) - 1) / sizeof(float));
+      std::memcpy(copy.data(), data, tensor.data.size());
+      data = reinterpret_cast<const std::byte*>(copy.data());
+    }
+    return reinterpret_cast<const T*>(data);
+  }
+
   [[noreturn]] void wrong_type(const gguf::Tensor& tensor, const char* wanted) const {
     file_.fail(tensor.name, "has type " + std::string(type_name(static_cast<std::uint32_t>(tensor.type))) +
                                 ", which is not supported here; expected " + wanted);
@@ -103,6 +112,18 @@ class Loader {
 };
 
 }  // namespace
+
+TensorType FloatMatrix::type() const {
+  constexpr TensorType kTypes[] = {TensorType::f32, TensorType::f16, TensorType::bf16, TensorType::q8_0,
+                                   TensorType::q6_k};
+  static_assert(std::size(kTypes) == std::variant_size_v<decltype(data)>, "in the order of `data`");
+  return kTypes[data.index()];
+}
+
+std::int64_t FloatMatrix::bytes() const {
+  const auto n = tensor_bytes(type(), static_cast<std::uint64_t>(cols), static_cast<std::uint64_t>(rows));
+  return static_cast<std::int64_t>(n.value());
+}
 
 Weights load_weights(const gguf::File& file, const Config& c) {
   Weights w;

@@ -3,9 +3,10 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 #include <vector>
 
-#include "engine/formats/f16.h"
+#include "engine/formats/tensor_type.h"
 #include "engine/kernels/kernels.h"
 #include "engine/model/config.h"
 
@@ -15,12 +16,20 @@ namespace gguf {
 class File;
 }
 
-/// A matrix of floats, [rows][cols], F16 or F32: embedding or head. Exactly one pointer is set.
+/// A matrix that stands for floats, [rows][cols]: embedding or head. The type of its first element tells the
+/// type of all.
 struct FloatMatrix {
-  const f16* half = nullptr;
-  const float* single = nullptr;
+  std::variant<const float*, const f16*, const bf16*, const q8_0::Block*, const q6_k::Block*> data;
   std::int64_t rows = 0;
-  std::int64_t cols = 0;
+  std::int64_t cols = 0;  // a multiple of the elements in a block
+
+  /// Null for other types.
+  const f16* half() const {
+    const auto* p = std::get_if<const f16*>(&data);
+    return p ? *p : nullptr;
+  }
+  TensorType type() const;
+  std::int64_t bytes() const;
 };
 
 struct LayerWeights {

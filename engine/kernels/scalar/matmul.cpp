@@ -1,4 +1,5 @@
-// Dense products: binary16 rows (reference-semantics 6.3) and binary32 rows (6.5).
+// Dense products: binary16 rows (reference-semantics 6.3), binary32 rows (6.5), and rows that are decoded to
+// binary32 and multiplied as such.
 
 #include <cmath>
 
@@ -9,15 +10,42 @@
 namespace bitnet::scalar {
 namespace {
 
-float dot_f32(const float* x, const float* y, std::int64_t n) {
+/// One weight of each type as a binary32 number.
+float weight_at(const float* w, std::int64_t k) {
+  return w[k];
+}
+float weight_at(const bf16* w, std::int64_t k) {
+  return bf16_to_f32(w[k]);
+}
+float weight_at(const q8_0::Block* w, std::int64_t k) {
+  const q8_0::Block& block = w[k / q8_0::Block::kElements];
+  return f16_to_f32(block.d) * static_cast<float>(block.codes[k % q8_0::Block::kElements]);
+}
+
+template <class T>
+float dot_f32(const T* w, const float* x, std::int64_t n) {
   Accumulators a;
   std::int64_t k = 0;
   for (; k + kStep <= n; k += kStep) {
-    for (int i = 0; i < kStep; ++i) a.acc[i] = std::fma(x[k + i], y[k + i], a.acc[i]);
+    for (int i = 0; i < kStep; ++i) a.acc[i] = std::fma(weight_at(w, k + i), x[k + i], a.acc[i]);
   }
   float sum = a.sum();
-  for (; k < n; ++k) sum = std::fma(x[k], y[k], sum);
+  for (; k < n; ++k) sum = std::fma(weight_at(w, k), x[k], sum);
   return sum;
+}
+
+template <class T>
+void matmul(const T* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end, const float* x,
+            std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
+  for (std::int64_t m = row_begin; m < row_end; ++m) {
+    for (std::int64_t t = 0; t < rows; ++t)
+      y[t * y_stride + m] = dot_f32(w + m * (n / elements_in<T>), x + t * x_stride, n);
+  }
+}
+
+template <class T>
+void decode(const T* row, std::int64_t n, float* y) {
+  for (std::int64_t k = 0; k < n; ++k) y[k] = weight_at(row, k);
 }
 
 }  // namespace
@@ -31,9 +59,25 @@ void matmul_f16(const f16* w, std::int64_t n, std::int64_t row_begin, std::int64
 
 void matmul_f32(const float* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end, const float* x,
                 std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
-  for (std::int64_t m = row_begin; m < row_end; ++m) {
-    for (std::int64_t t = 0; t < rows; ++t) y[t * y_stride + m] = dot_f32(w + m * n, x + t * x_stride, n);
-  }
+  matmul(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
+}
+
+void matmul_bf16(const bf16* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end, const float* x,
+                 std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
+  matmul(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
+}
+
+void matmul_q8_0(const q8_0::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                 const float* x, std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
+  matmul(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
+}
+
+void decode_bf16(const bf16* row, std::int64_t n, float* y) {
+  decode(row, n, y);
+}
+
+void decode_q8_0(const q8_0::Block* row, std::int64_t n, float* y) {
+  decode(row, n, y);
 }
 
 }  // namespace bitnet::scalar

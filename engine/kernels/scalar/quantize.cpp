@@ -1,21 +1,11 @@
 // Activations to int8 (reference-semantics 3.2) and conversions between binary16 and binary32.
 
-#include <bit>
 #include <cmath>
 
+#include "engine/formats/round.h"
 #include "engine/kernels/declare.h"
 
 namespace bitnet::scalar {
-namespace {
-
-/// Ties to even, for |x| <= 2^22.
-std::int32_t round_half_even(float x) {
-  const float shifted = x + 0x1.8p23f;
-  return static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(shifted) & 0x007fffffu) - 0x00400000;
-}
-
-}  // namespace
-
 void quantize_row(const float* x, std::int64_t n, std::int8_t* codes, float* scale, std::int32_t* sum) {
   float greatest = 0;
   for (std::int64_t k = 0; k < n; ++k) {

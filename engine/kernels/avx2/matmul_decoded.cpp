@@ -1,0 +1,123 @@
+// Dense products of weights that are decoded to binary32 (reference-semantics 6.5): bfloat16 and Q8_0.
+
+#include "engine/kernels/avx2/simd.h"
+#include "engine/kernels/declare.h"
+
+namespace bitnet::avx2 {
+namespace {
+
+/// How a step of 64 weights is decoded, or what is left of the row after the last: its weights k to n.
+struct BFloat16 {
+  using Number = bf16;
+  static __m256 eight(const bf16* w) {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(w));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  }
+  static void step(const bf16* row, std::int64_t k, __m256 (&w)[8]) {
+    for (int i = 0; i < 8; ++i) w[i] = eight(row + k + 8 * i);
+  }
+  static void rest(const bf16* row, std::int64_t k, std::int64_t n, float* w) {
+    for (; k + 8 <= n; k += 8, w += 8) _mm256_storeu_ps(w, eight(row + k));
+    for (; k < n; ++k, ++w)
+      *w = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(row[k].bits) << 16)));
+  }
+};
+
+struct Q8 {
+  using Number = q8_0::Block;
+  static void block(const q8_0::Block& b, __m256 (&w)[8], int at) {
+    const __m256 d = _mm256_set1_ps(to_f32_one(b.d));
+    for (int i = 0; i < 4; ++i) {
+      const __m128i codes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(b.codes + 8 * i));
+      w[at + i] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)));
+    }
+  }
+  static void step(const q8_0::Block* row, std::int64_t k, __m256 (&w)[8]) {
+    const q8_0::Block* b = row + k / q8_0::Block::kElements;
+    block(b[0], w, 0);
+    block(b[1], w, 4);
+  }
+  static void rest(const q8_0::Block* row, std::int64_t k, std::int64_t n, float* w) {
+    for (; k < n; k += q8_0::Block::kElements, w += q8_0::Block::kElements) {
+      __m256 decoded[8];
+      block(row[k / q8_0::Block::kElements], decoded, 0);
+      for (int i = 0; i < 4; ++i) _mm256_storeu_ps(w + 8 * i, decoded[i]);
+    }
+  }
+};
+
+template <class Type>
+void decode(const typename Type::Number* row, std::int64_t n, float* y) {
+  const std::int64_t stepped = n / kStep * kStep;
+  for (std::int64_t k = 0; k < stepped; k += kStep) {
+    __m256 w[8];
+    Type::step(row, k, w);
+    for (int i = 0; i < 8; ++i) _mm256_storeu_ps(y + k + 8 * i, w[i]);
+  }
+  Type::rest(row, stepped, n, y + stepped);
+}
+
+template <class Type>
+float dot(const typename Type::Number* row, const float* x, std::int64_t n) {
+  const std::int64_t stepped = n / kStep * kStep;
+  __m256 acc[8];
+  for (int i = 0; i < 8; ++i) acc[i] = _mm256_setzero_ps();
+  for (std::int64_t k = 0; k < stepped; k += kStep) {
+    prefetch(row + k / elements_in<typename Type::Number>, 4096);
+    prefetch(row + k / elements_in<typename Type::Number>, 4096 + 64);
+    __m256 w[8];
+    Type::step(row, k, w);
+    for (int i = 0; i < 8; ++i) acc[i] = _mm256_fmadd_ps(w[i], _mm256_loadu_ps(x + k + 8 * i), acc[i]);
+  }
+  float sum = fold(add_accumulators(acc));
+  if (stepped < n) {
+    float rest[kStep];
+    Type::rest(row, stepped, n, rest);
+    for (std::int64_t k = stepped; k < n; ++k) sum = fma_one(rest[k - stepped], x[k], sum);
+  }
+  return sum;
+}
+
+constexpr std::int64_t kRows = 4;        // of weights, decoded together for several activations
+constexpr std::int64_t kLongest = 4096;  // row for which there is room
+
+template <class Type>
+void matmul(const typename Type::Number* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+            const float* x, std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
+  const std::int64_t pitch = n / elements_in<typename Type::Number>;
+  if (rows > 1 && n <= kLongest) {
+    float panel[kRows * kLongest];
+    for (std::int64_t m = row_begin; m < row_end; m += kRows) {
+      const std::int64_t here = smaller(kRows, row_end - m);
+      for (std::int64_t r = 0; r < here; ++r) decode<Type>(w + (m + r) * pitch, n, panel + r * n);
+      matmul_f32(panel, n, 0, here, x, rows, x_stride, y + m, y_stride);
+    }
+    return;
+  }
+  for (std::int64_t m = row_begin; m < row_end; ++m) {
+    for (std::int64_t t = 0; t < rows; ++t)
+      y[t * y_stride + m] = dot<Type>(w + m * pitch, x + t * x_stride, n);
+  }
+}
+
+}  // namespace
+
+void matmul_bf16(const bf16* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end, const float* x,
+                 std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
+  matmul<BFloat16>(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
+}
+
+void matmul_q8_0(const q8_0::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                 const float* x, std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
+  matmul<Q8>(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
+}
+
+void decode_bf16(const bf16* row, std::int64_t n, float* y) {
+  decode<BFloat16>(row, n, y);
+}
+
+void decode_q8_0(const q8_0::Block* row, std::int64_t n, float* y) {
+  decode<Q8>(row, n, y);
+}
+
+}  // namespace bitnet::avx2

@@ -1,0 +1,70 @@
+// Q6_K rows times activations quantized in blocks (reference-semantics 6.11), on 512 bits.
+
+#include "engine/kernels/avx2/q6_k.h"
+#include "engine/kernels/declare.h"
+
+namespace bitnet::avx512vnni {
+namespace {
+
+constexpr int kPieces = 4;  // of 64 weights
+
+/// Four pieces of 64 weights, each plus 32, in order, and for each its four scales, one for each 128 bits.
+struct Weights {
+  __m512i values[kPieces];
+  __m512i scales[kPieces];
+};
+
+struct Product {
+  static Weights decode(const q6_k::Block& block) {
+    const __m512i low = _mm512_set1_epi8(0x0f);
+    const __m512i high = _mm512_set1_epi8(0x30);
+    const __m256i none = _mm256_setzero_si256();
+    const __m256i by_two = _mm256_set1_epi16(2);
+    const __m512i left = _mm512_inserti64x4(_mm512_set1_epi16(4), by_two, 1);
+    const __m512i right = _mm512_inserti64x4(_mm512_castsi256_si512(none), by_two, 1);
+    Weights w;
+    for (int h = 0; h < 2; ++h) {
+      const __m512i nibbles = _mm512_loadu_si512(block.low + 64 * h);
+      // Both halves hold the upper bits of the half block; each is shifted to another pair of them. What
+      // 16-bit shifts bring in from the neighbouring byte is masked away.
+      const __m512i upper =
+          _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.high + 32 * h)));
+      w.values[2 * h] = _mm512_or_si512(_mm512_and_si512(nibbles, low),
+                                        _mm512_and_si512(_mm512_sllv_epi16(upper, left), high));
+      w.values[2 * h + 1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(nibbles, 4), low),
+                                            _mm512_and_si512(_mm512_srlv_epi16(upper, right), high));
+    }
+    const __m512i scales = _mm512_castsi256_si512(
+        _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block.scales))));
+    // 16-bit lane l of a piece takes scale 4 * piece + l / 8.
+    const __m512i quarter =
+        _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_inserti128_si256(none, _mm_set1_epi16(1), 1)),
+                           _mm256_inserti128_si256(by_two, _mm_set1_epi16(3), 1), 1);
+    for (int i = 0; i < kPieces; ++i) {
+      const __m512i which = _mm512_add_epi16(quarter, _mm512_set1_epi16(static_cast<short>(4 * i)));
+      w.scales[i] = _mm512_permutexvar_epi16(which, scales);
+    }
+    return w;
+  }
+
+  static __m256i sums(const Weights& w, const std::int8_t* codes, const std::int16_t* offsets) {
+    __m512i total = _mm512_setzero_si512();
+    for (int i = 0; i < kPieces; ++i) {
+      // At most 63 * 127 * 2 before the offset is taken away: 16 bits hold it.
+      const __m512i pairs =
+          _mm512_sub_epi16(_mm512_maddubs_epi16(w.values[i], _mm512_loadu_si512(codes + 64 * i)),
+                           _mm512_loadu_si512(offsets + 32 * i));
+      total = _mm512_dpwssd_epi32(total, pairs, w.scales[i]);
+    }
+    return _mm256_add_epi32(_mm512_castsi512_si256(total), _mm512_extracti64x4_epi64(total, 1));
+  }
+};
+
+}  // namespace
+
+void matmul_q6_k(const q6_k::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                 const BlockRows& x, float* y, std::int64_t y_stride) {
+  avx2::q6_k_rows<Product>(w, n, row_begin, row_end, x, y, y_stride);
+}
+
+}  // namespace bitnet::avx512vnni
