@@ -135,6 +135,10 @@ BenchResult bench(const Model& model, const BenchOptions& options) {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   result.peak_rss_bytes = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+  if (options.limits || options.profile) {
+    ThreadPool pool(result.threads);
+    result.limits = measure_limits(context.kernels(), pool);
+  }
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/kernels/limits.h"
 #include "engine/model/context.h"
 #include "engine/model/model.h"
 
@@ -20,7 +21,8 @@ struct BenchOptions {
   int sequences = 1;                 // S: decoded side by side
   int repetitions = 5;               // R
   bool full_head = false;            // decode without the screen of the head
-  bool profile = false;              // what each kind of work costs
+  bool profile = false;              // what each kind of work costs, against the limits
+  bool limits = false;               // what the machine can do at most, measured afterwards
 };
 
 /// The counted repetitions of prefill, or of decode, taken apart.
@@ -40,6 +42,7 @@ struct BenchResult {
   std::int64_t peak_rss_bytes = 0;
   std::optional<PhaseProfile> prefill_profile;  // when asked for, and there was such a phase
   std::optional<PhaseProfile> decode_profile;
+  std::optional<Limits> limits;  // when asked for, or with a profile
 
   bool screened() const { return head.screens > 0; }
   /// Rows of the head that each token decided by the screen multiplied exactly; 0 where there are none.

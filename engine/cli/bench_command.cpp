@@ -46,9 +46,9 @@ void run(const Flags& flags) {
                        {"bytes", r.head.screen_bytes},
                        {"make_s", r.head.screen_seconds}};
     }
-    if (o.profile) out["profile"] = nlohmann::json::object();
-    if (r.prefill_profile) out["profile"]["prefill"] = to_json(*r.prefill_profile, prefilled);
-    if (r.decode_profile) out["profile"]["decode"] = to_json(*r.decode_profile, decoded);
+    if (r.limits) out["limits"] = to_json(*r.limits);
+    if (r.prefill_profile) out["profile"]["prefill"] = to_json(*r.prefill_profile, prefilled, *r.limits);
+    if (r.decode_profile) out["profile"]["decode"] = to_json(*r.decode_profile, decoded, *r.limits);
     std::cout << out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
     return;
   }
@@ -67,8 +67,9 @@ void run(const Flags& flags) {
               << " MiB made in " << r.head.screen_seconds << " s\n";
   else if (!r.decode.empty())
     std::cout << "head read in full\n";
-  if (r.prefill_profile) print_profile(std::cout, "prefill", *r.prefill_profile, prefilled);
-  if (r.decode_profile) print_profile(std::cout, "decode", *r.decode_profile, decoded);
+  if (r.limits) print_limits(std::cout, *r.limits);
+  if (r.prefill_profile) print_profile(std::cout, "prefill", *r.prefill_profile, prefilled, *r.limits);
+  if (r.decode_profile) print_profile(std::cout, "decode", *r.decode_profile, decoded, *r.limits);
 }
 
 }  // namespace
@@ -91,7 +92,8 @@ void add_bench(CLI::App& app) {
   command->add_option("--repetitions", o.repetitions, "counted runs, after one to warm up")
       ->check(CLI::Range(1, 10000));
   command->add_flag("--full-head", o.full_head, "decode without the int8 screen of an F16 head");
-  command->add_flag("--profile", o.profile, "what each kind of work costs");
+  command->add_flag("--profile", o.profile, "what each kind of work costs, against the machine's limits");
+  command->add_flag("--limits", o.limits, "measure the machine's limits too");
   command->add_flag("--json", flags->json, "JSON alone on stdout");
   command->callback([flags] { run(*flags); });
 }

@@ -11,7 +11,10 @@ namespace bitnet {
 
 /// A table of the kinds of work that were done, most time first; `tokens` is how many the phase evaluated.
 void print_profile(std::ostream& out, std::string_view phase, const PhaseProfile& profile,
-                   std::int64_t tokens);
-nlohmann::json to_json(const PhaseProfile& profile, std::int64_t tokens);
+                   std::int64_t tokens, const Limits& limits);
+nlohmann::json to_json(const PhaseProfile& profile, std::int64_t tokens, const Limits& limits);
+
+void print_limits(std::ostream& out, const Limits& limits);
+nlohmann::json to_json(const Limits& limits);
 
 }  // namespace bitnet
