@@ -35,9 +35,9 @@ std::vector<int> greatest_sizes(std::string_view operation) {
   if (operation == "screen_bounds") return {400, 12, 8, 60};
   if (operation == "rms_norm") return {700, 9, 6, 2};
   if (operation == "rope") return {140, 5, 5, 2};
-  if (operation == "attn_scores") return {270, 140, 3, 7};
+  if (operation == "attn_scores") return {270, 140, 3 * 5, 7 * 5};
   if (operation == "softmax") return {400, 16, 1, 1};
-  if (operation == "attn_context") return {40, 330, 5, 1};
+  if (operation == "attn_context") return {40, 330, 5 * 5, 5};
   return {600, 1, 1, 1};
 }
 

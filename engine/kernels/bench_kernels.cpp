@@ -159,15 +159,32 @@ struct Cache {
   std::vector<const f16*> pages;
 };
 
-void bench_attn_scores(benchmark::State& state, const Kernels& k, std::int64_t head_dim, std::int64_t cells) {
+/// One token of one head, the four heads of a token in decoding, those of sixteen tokens in a prompt.
+constexpr QueryGroup kGroups[] = {{1, 1, 0}, {1, 4, 0}, {16, 4, 0}};
+
+std::string shape_of(const QueryGroup& group, std::int64_t head_dim, std::int64_t cells) {
+  return std::to_string(group.tokens * group.heads) + "x" + std::to_string(head_dim) + "x" +
+         std::to_string(cells);
+}
+
+/// The last token sees all the cells.
+QueryGroup seeing(QueryGroup group, std::int64_t cells) {
+  group.cells = cells - group.tokens + 1;
+  return group;
+}
+
+void bench_attn_scores(benchmark::State& state, const Kernels& k, const QueryGroup& group,
+                       std::int64_t head_dim, std::int64_t cells) {
   const Cache cache(cells);
-  const std::vector<f16> q = halves(head_dim);
-  std::vector<float> scores(size(cells));
+  const std::int64_t rows = group.tokens * group.heads;
+  const std::vector<f16> q = halves(rows * head_dim);
+  std::vector<float> scores(size(rows * cells));
   for (auto _ : state) {
-    k.attn_scores(q.data(), cache.pages.data(), 640, head_dim, head_dim, cells, scores.data());
+    k.attn_scores(seeing(group, cells), q.data(), group.heads * head_dim, cache.pages.data(), 640, head_dim,
+                  head_dim, scores.data(), cells);
     benchmark::ClobberMemory();
   }
-  report(state, head_dim * cells, 2 * head_dim * cells);
+  report(state, rows * head_dim * cells, 2 * head_dim * cells);
 }
 
 void bench_softmax(benchmark::State& state, const Kernels& k, std::int64_t cells) {
@@ -181,16 +198,18 @@ void bench_softmax(benchmark::State& state, const Kernels& k, std::int64_t cells
   report(state, cells, 4 * cells);
 }
 
-void bench_attn_context(benchmark::State& state, const Kernels& k, std::int64_t head_dim,
-                        std::int64_t cells) {
+void bench_attn_context(benchmark::State& state, const Kernels& k, const QueryGroup& group,
+                        std::int64_t head_dim, std::int64_t cells) {
   const Cache cache(cells);
-  const std::vector<float> p(size(cells), 1.0f / static_cast<float>(cells));
-  std::vector<float> out(size(head_dim));
+  const std::int64_t rows = group.tokens * group.heads;
+  std::vector<float> p(size(rows * cells), 1.0f / static_cast<float>(cells));
+  std::vector<float> out(size(rows * head_dim));
   for (auto _ : state) {
-    k.attn_context(p.data(), cache.pages.data(), head_dim, head_dim, cells, out.data());
+    k.attn_context(seeing(group, cells), p.data(), cells, cache.pages.data(), head_dim, head_dim, out.data(),
+                   group.heads * head_dim);
     benchmark::ClobberMemory();
   }
-  report(state, head_dim * cells, 2 * head_dim * cells);
+  report(state, rows * head_dim * cells, 2 * head_dim * cells);
 }
 
 template <class In, class Out>
@@ -355,11 +374,14 @@ void register_rope(const Kernels& k) {
 }
 
 void register_attn_scores(const Kernels& k) {
-  for (const std::int64_t head_dim : {80, 128}) {
-    for (const std::int64_t cells : {64, 512, 4096}) {
-      RegisterBenchmark(
-          name("attn_scores", k, std::to_string(head_dim) + "x" + std::to_string(cells)).c_str(),
-          [&k, head_dim, cells](benchmark::State& s) { bench_attn_scores(s, k, head_dim, cells); });
+  for (const QueryGroup& group : kGroups) {
+    for (const std::int64_t head_dim : {80, 128}) {
+      for (const std::int64_t cells : {64, 512, 4096}) {
+        RegisterBenchmark(name("attn_scores", k, shape_of(group, head_dim, cells)).c_str(),
+                          [&k, &group, head_dim, cells](benchmark::State& s) {
+                            bench_attn_scores(s, k, group, head_dim, cells);
+                          });
+      }
     }
   }
 }
@@ -372,9 +394,12 @@ void register_softmax(const Kernels& k) {
 }
 
 void register_attn_context(const Kernels& k) {
-  for (const std::int64_t cells : {32, 64, 512, 4096}) {
-    RegisterBenchmark(name("attn_context", k, "128x" + std::to_string(cells)).c_str(),
-                      [&k, cells](benchmark::State& s) { bench_attn_context(s, k, 128, cells); });
+  for (const QueryGroup& group : kGroups) {
+    for (const std::int64_t cells : {32, 64, 512, 4096}) {
+      RegisterBenchmark(
+          name("attn_context", k, shape_of(group, 128, cells)).c_str(),
+          [&k, &group, cells](benchmark::State& s) { bench_attn_context(s, k, group, 128, cells); });
+    }
   }
 }
 

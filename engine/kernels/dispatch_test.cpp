@@ -105,8 +105,8 @@ TEST(Dispatch, ScalarIsPinned) {
 }
 
 #if defined(__x86_64__)
-/// What all of them share; each may have integer products of its own.
-void expect_avx2(const Kernels& k) {
+/// What all of them share.
+void expect_shared(const Kernels& k) {
   EXPECT_EQ(k.quantize_row, avx2::quantize_row);
   EXPECT_EQ(k.matmul_f16, avx2::matmul_f16);
   EXPECT_EQ(k.matmul_f32, avx2::matmul_f32);
@@ -118,9 +118,6 @@ void expect_avx2(const Kernels& k) {
   EXPECT_EQ(k.decode_q6_k, scalar::decode_q6_k);
   EXPECT_EQ(k.rms_norm, avx2::rms_norm);
   EXPECT_EQ(k.rope, avx2::rope);
-  EXPECT_EQ(k.attn_scores, avx2::attn_scores);
-  EXPECT_EQ(k.softmax, avx2::softmax);
-  EXPECT_EQ(k.attn_context, avx2::attn_context);
   EXPECT_EQ(k.add, avx2::add);
   EXPECT_EQ(k.mul, avx2::mul);
   EXPECT_EQ(k.relu_squared, avx2::relu_squared);
@@ -130,6 +127,14 @@ void expect_avx2(const Kernels& k) {
   EXPECT_EQ(k.screen_row, avx2::screen_row);
   EXPECT_EQ(k.screen_bounds, avx2::screen_bounds);
   EXPECT_EQ(k.argmax, avx2::argmax);
+}
+
+/// What those without AVX-512 share; each may have integer products of its own.
+void expect_avx2(const Kernels& k) {
+  expect_shared(k);
+  EXPECT_EQ(k.attn_scores, avx2::attn_scores);
+  EXPECT_EQ(k.softmax, avx2::softmax);
+  EXPECT_EQ(k.attn_context, avx2::attn_context);
 }
 
 TEST(Dispatch, Avx2IsPinned) {
@@ -151,9 +156,12 @@ TEST(Dispatch, AvxVnniIsPinned) {
 TEST(Dispatch, Avx512VnniIsPinned) {
   const Kernels& k = *compiled_kernels()[0];
   EXPECT_EQ(k.name, "avx512vnni");
+  expect_shared(k);
   EXPECT_EQ(k.ternary_matmul, avx512vnni::ternary_matmul);
   EXPECT_EQ(k.matmul_q6_k, avx512vnni::matmul_q6_k);
-  expect_avx2(k);
+  EXPECT_EQ(k.attn_scores, avx512vnni::attn_scores);
+  EXPECT_EQ(k.softmax, avx512vnni::softmax);
+  EXPECT_EQ(k.attn_context, avx512vnni::attn_context);
 }
 #endif
 

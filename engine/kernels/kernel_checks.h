@@ -278,15 +278,24 @@ inline std::string check_rope(decltype(Kernels::rope) kernel, decltype(Kernels::
   return difference("x", expected.data(), actual.data(), actual.size());
 }
 
-/// size: head size, cells, padding of the cell stride, offset.
+/// The group of a check of attention.
+inline QueryGroup group_of(std::int64_t tokens, std::int64_t heads, std::int64_t cells) {
+  return {1 + tokens % 20, 1 + heads % 6, cells};
+}
+
+/// size: head size, cells of the first token, padding of the strides and tokens, offset and heads.
 inline std::string check_attn_scores(decltype(Kernels::attn_scores) kernel,
                                      decltype(Kernels::attn_scores) scalar, const Case& c) {
   Random random(c.seed);
   const std::int64_t head_dim = c.size[0];
-  const std::int64_t cells = c.size[1];
+  const std::int64_t padding = c.size[2] % 3;
+  const QueryGroup group = group_of(c.size[2] / 3, c.size[3] / 7, c.size[1]);
+  const std::int64_t cells = group.cells + group.tokens - 1;
   const std::int64_t offset = c.size[3] % 7;
-  const std::int64_t stride = offset + head_dim + c.size[2] % 3;
-  const Guarded<f16> q = random_buffer<f16>(head_dim, c, random);
+  const std::int64_t stride = offset + head_dim + padding;
+  const std::int64_t q_stride = group.heads * head_dim + padding;
+  const Guarded<f16> q =
+      random_buffer<f16>((group.tokens - 1) * q_stride + group.heads * head_dim, c, random);
   // The last page holds the cells in use and no more.
   std::vector<Guarded<f16>> storage;
   std::vector<const f16*> pages;
@@ -295,11 +304,13 @@ inline std::string check_attn_scores(decltype(Kernels::attn_scores) kernel,
     storage.push_back(random_buffer<f16>((here - 1) * stride + offset + head_dim, c, random));
     pages.push_back(storage.back().data());
   }
-  Guarded<float> expected(cells, c.edge);
-  Guarded<float> actual(cells, c.edge);
-  scalar(q.data(), pages.data(), stride, offset, head_dim, cells, expected.data());
-  kernel(q.data(), pages.data(), stride, offset, head_dim, cells, actual.data());
-  return difference("scores", expected.data(), actual.data(), cells);
+  const std::int64_t rows = group.tokens * group.heads;
+  const std::int64_t s_stride = cells + padding;
+  Guarded<float> expected((rows - 1) * s_stride + cells, c.edge);
+  Guarded<float> actual(expected.size(), c.edge);
+  scalar(group, q.data(), q_stride, pages.data(), stride, offset, head_dim, expected.data(), s_stride);
+  kernel(group, q.data(), q_stride, pages.data(), stride, offset, head_dim, actual.data(), s_stride);
+  return difference("scores", expected.data(), actual.data(), expected.size());
 }
 
 /// size: cells, binary exponent of the scale (plus 8).
@@ -314,15 +325,17 @@ inline std::string check_softmax(decltype(Kernels::softmax) kernel, decltype(Ker
   return difference("p", expected.data(), actual.data(), actual.size());
 }
 
-/// size: channels, cells, offset.
+/// size: channels, cells of the first token, offset and tokens, heads.
 inline std::string check_attn_context(decltype(Kernels::attn_context) kernel,
                                       decltype(Kernels::attn_context) scalar, const Case& c) {
   Random random(c.seed);
   const std::int64_t head_dim = c.size[0];
-  const std::int64_t cells = c.size[1];
+  const QueryGroup group = group_of(c.size[2] / 5, c.size[3], c.size[1]);
+  const std::int64_t cells = group.cells + group.tokens - 1;
   const std::int64_t offset = c.size[2] % 5;
+  const std::int64_t p_stride = cells + offset % 2;
   // Probabilities are at most 1, and rounding them to binary16 reaches its subnormals and zero.
-  Guarded<float> p(cells, c.edge);
+  Guarded<float> p((group.tokens * group.heads - 1) * p_stride + cells, c.edge);
   for (float& value : p) {
     value = std::abs(random.unit());
     if (c.values != Values::ordinary) value = std::ldexp(value, -static_cast<int>(random.below(30)));
@@ -338,11 +351,13 @@ inline std::string check_attn_context(decltype(Kernels::attn_context) kernel,
         storage.back()[d * kPageCells + i] = 0x7fff;  // NaN
     }
   }
-  Guarded<float> expected(head_dim, c.edge);
-  Guarded<float> actual(head_dim, c.edge);
-  scalar(p.data(), pages.data(), offset, head_dim, cells, expected.data());
-  kernel(p.data(), pages.data(), offset, head_dim, cells, actual.data());
-  return difference("out", expected.data(), actual.data(), head_dim);
+  const std::int64_t out_stride = group.heads * head_dim + offset % 3;
+  Guarded<float> expected((group.tokens - 1) * out_stride + group.heads * head_dim, c.edge);
+  Guarded<float> actual(expected.size(), c.edge);
+  Guarded<float> p_copy = copy_of(p, c.edge);  // a kernel may round it
+  scalar(group, p_copy.data(), p_stride, pages.data(), offset, head_dim, expected.data(), out_stride);
+  kernel(group, p.data(), p_stride, pages.data(), offset, head_dim, actual.data(), out_stride);
+  return difference("out", expected.data(), actual.data(), expected.size());
 }
 
 /// size: elements.

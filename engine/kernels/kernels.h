@@ -85,6 +85,14 @@ inline constexpr double kScreenLeast = 0x1p-140;
 /// Cells of the KV cache in one page.
 inline constexpr std::int64_t kPageCells = 64;
 
+/// Queries that share keys and values: `heads` neighbouring query heads of one KV head, for `tokens` tokens
+/// of one sequence that follow one another. Token t sees the cells c < cells + t.
+struct QueryGroup {
+  std::int64_t tokens = 0;
+  std::int64_t heads = 0;
+  std::int64_t cells = 0;
+};
+
 enum class RopePairing : std::uint8_t {
   neox,      // (i, i + n_rot / 2)
   adjacent,  // (2 i, 2 i + 1)
@@ -144,21 +152,25 @@ struct Kernels {
   void (*rope)(float* x, std::int64_t heads, std::int64_t head_dim, std::int64_t n_rot, RopePairing pairing,
                const float* cos, const float* sin);
 
-  /// scores[c] = dot(q, key of cell c), c < cells; section 6.3 with 16 lanes over head_dim. Key of cell c:
-  /// pages[c / 64] + (c % 64) * cell_stride + offset.
-  void (*attn_scores)(const f16* q, const f16* const* pages, std::int64_t cell_stride, std::int64_t offset,
-                      std::int64_t head_dim, std::int64_t cells, float* scores);
+  /// scores[t][h][c] = dot(q[t][h], key of cell c) for the cells that token t sees; section 6.3 with 16 lanes
+  /// over head_dim. Key of cell c: pages[c / 64] + (c % 64) * cell_stride + offset. q is [tokens] rows,
+  /// q_stride apart, of [heads][head_dim]; scores [tokens][heads] rows, scores_stride apart.
+  void (*attn_scores)(const QueryGroup& group, const f16* q, std::int64_t q_stride, const f16* const* pages,
+                      std::int64_t cell_stride, std::int64_t offset, std::int64_t head_dim, float* scores,
+                      std::int64_t scores_stride);
 
   /// In place over x[0..n): w = fl(x*scale), softmax by section 6.6 in its 16-lane form (chunks of 16 cells;
   /// the cells that pad the last chunk count as e = 0), exponential by 6.7 in its AVX-512 form. n >= 1.
   void (*softmax)(float* x, std::int64_t n, float scale);
 
-  /// out[d] = sum over cells c < cells of f16(p[c]) * value(c, d): section 6.3 with 16 lanes over the cells,
-  /// the row taken as C = cells rounded up to 32 long (so that when C % 64 == 32 the last 32 are the tail
-  /// added in double). Values are stored channel by channel: value(c, d) = pages[c / 64][(offset + d) * 64 +
-  /// c % 64]. Cells >= `cells` count as zero and their stored values are never used (they may hold anything).
-  void (*attn_context)(const float* p, const f16* const* pages, std::int64_t offset, std::int64_t head_dim,
-                       std::int64_t cells, float* out);
+  /// out[t][h][d] = sum over the n cells c that token t sees of f16(p[t][h][c]) * value(c, d): section 6.3
+  /// with 16 lanes over the cells, the row taken as C = n rounded up to 32 long (so that when C % 64 == 32
+  /// the last 32 are the tail added in double). Values are stored channel by channel: value(c, d) = pages[c /
+  /// 64][(offset + d) * 64 + c % 64]. Cells a token does not see count as zero and their stored values are
+  /// never used for it (they may hold anything). p is [tokens][heads] rows, p_stride apart, and may be
+  /// rounded where it is; out [tokens] rows, out_stride apart, of [heads][head_dim].
+  void (*attn_context)(const QueryGroup& group, float* p, std::int64_t p_stride, const f16* const* pages,
+                       std::int64_t offset, std::int64_t head_dim, float* out, std::int64_t out_stride);
 
   void (*add)(const float* a, const float* b, std::int64_t n, float* y);  // fl(a + b)
   void (*mul)(const float* a, const float* b, std::int64_t n, float* y);  // fl(a * b)

@@ -77,6 +77,9 @@ std::vector<Case> shapes(std::string_view operation) {
     for (const std::int64_t head_dim : {64, 80, 96, 100, 128, 256, 320, 1, 7, 8, 63, 65}) {
       for (const std::int64_t cells : {0, 1, 7, 8, 9, 63, 64, 65, 129}) add(head_dim, cells, cells, head_dim);
     }
+    for (const std::int64_t heads : {0, 1, 2, 3, 4, 5}) {  // less one, as tokens are
+      for (const std::int64_t tokens : {0, 1, 2, 19}) add(128, 40, 3 * tokens, 7 * heads);
+    }
   } else if (operation == "softmax") {
     for (std::int64_t n = 0; n < 140; ++n) add(n, n);
     for (const std::int64_t n : {255, 256, 1023, 4095}) add(n, 8);
@@ -85,7 +88,14 @@ std::vector<Case> shapes(std::string_view operation) {
       for (const std::int64_t cells : {1, 31, 32, 33, 63, 64, 65, 95, 96, 97, 128, 191})
         add(channels, cells, cells);
     }
-    for (const std::int64_t cells : {0, 1023, 1024, 1025, 1056, 1089, 2080, 3000}) add(64, cells, 1);
+    for (const std::int64_t cells : {0, 1023, 1024, 1025, 1056, 1089, 2047, 2048, 2080, 3000})
+      add(64, cells, 1);
+    for (const std::int64_t heads : {0, 1, 2, 3, 4, 5}) {  // less one, as tokens are
+      for (const std::int64_t tokens : {0, 1, 2, 19}) {
+        for (const std::int64_t cells : {1, 20, 50, 80}) add(40, cells, 5 * tokens, heads);
+      }
+    }
+    add(16, 2040, 5 * 14, 3);
   } else {
     for (std::int64_t n = operation == "argmax" ? 1 : 0; n < 70; ++n) add(n);
     for (const std::int64_t n : {1000, 4095, 4096, 4097, 128256}) add(n);

@@ -465,7 +465,7 @@ TEST(AttnScores, FindsEveryCell) {
   std::vector<f16> q(64);
   for (std::size_t k = 0; k < 64; ++k) q[k] = f32_to_f16(static_cast<float>(k + 1));
   std::vector<float> scores(kCells);
-  kernels().attn_scores(q.data(), pointers.data(), 70, 3, 64, kCells, scores.data());
+  kernels().attn_scores({1, 1, kCells}, q.data(), 64, pointers.data(), 70, 3, 64, scores.data(), kCells);
   for (std::size_t c = 0; c < kCells; ++c) EXPECT_EQ(scores[c], static_cast<float>((c + 1) * (c % 64 + 1)));
 }
 
@@ -474,9 +474,9 @@ float context_of_small_values(std::int64_t cells) {
   std::vector<f16> page(64 * 3, 0x7e00);  // NaN wherever nothing is stored
   for (std::int64_t c = 0; c < cells; ++c) page[static_cast<std::size_t>(128 + c)] = c == 0 ? 0x3c00 : 0x0001;
   const f16* pages[1] = {page.data()};
-  const std::vector<float> p(static_cast<std::size_t>(cells), 1.0f);
+  std::vector<float> p(static_cast<std::size_t>(cells), 1.0f);
   float out = -1;
-  kernels().attn_context(p.data(), pages, 2, 1, cells, &out);
+  kernels().attn_context({1, 1, cells}, p.data(), cells, pages, 2, 1, &out, 1);
   return out;
 }
 
@@ -494,9 +494,9 @@ TEST(AttnContext, GroupsCellsAsTheirNumberRoundedUpTo32) {
 TEST(AttnContext, RoundsProbabilitiesToF16) {
   std::vector<f16> page(64, 0x3c00);
   const f16* pages[1] = {page.data()};
-  const float p[1] = {1.0f / 3.0f};
+  float p[1] = {1.0f / 3.0f};
   float out = 0;
-  kernels().attn_context(p, pages, 0, 1, 1, &out);
+  kernels().attn_context({1, 1, 1}, p, 1, pages, 0, 1, &out, 1);
   EXPECT_EQ(out, f16_to_f32(0x3555));
 }
 
@@ -516,10 +516,53 @@ TEST(AttnContext, PicksOutACellByOneHotProbabilities) {
     std::vector<float> p(kCells, 0.0f);
     p[c] = 1.0f;
     float out[5] = {};
-    kernels().attn_context(p.data(), pointers.data(), 2, 5, kCells, out);
+    kernels().attn_context({1, 1, kCells}, p.data(), kCells, pointers.data(), 2, 5, out, 5);
     for (std::size_t d = 0; d < 5; ++d)
       EXPECT_EQ(out[d], f16_to_f32(f32_to_f16(static_cast<float>((d + 2) * 200 + c))));
   }
+}
+
+/// Two tokens of three heads, the keys and values of one head: where each number is read and written.
+TEST(Attention, OfAGroupIsTheAttentionOfEachQuery) {
+  constexpr std::int64_t kDim = 2;
+  constexpr std::int64_t kCells = 65;   // of the second token
+  constexpr std::int64_t kQueries = 9;  // a row of q: three heads and three more numbers
+  constexpr std::int64_t kRow = 70;     // of scores
+  const QueryGroup group = {2, 3, kCells - 1};
+  // Cell c has the key and the value (c, 1).
+  std::vector<std::vector<f16>> keys(2, std::vector<f16>(64 * kDim));
+  std::vector<std::vector<f16>> values = keys;
+  std::vector<const f16*> key_pages;
+  std::vector<const f16*> value_pages;
+  for (std::size_t page = 0; page < 2; ++page) {
+    for (std::size_t c = 0; c < 64; ++c) {
+      const f16 number = f32_to_f16(static_cast<float>(64 * page + c));
+      keys[page][2 * c] = values[page][c] = number;
+      keys[page][2 * c + 1] = values[page][64 + c] = 0x3c00;
+    }
+    key_pages.push_back(keys[page].data());
+    value_pages.push_back(values[page].data());
+  }
+  std::vector<f16> q(2 * kQueries);
+  for (std::size_t i = 0; i < q.size(); ++i) q[i] = f32_to_f16(static_cast<float>(i));
+  std::vector<float> scores(6 * kRow, -1.0f);
+  kernels().attn_scores(group, q.data(), kQueries, key_pages.data(), kDim, 0, kDim, scores.data(), kRow);
+  std::vector<float> p(6 * kRow, -1.0f);
+  for (std::int64_t row = 0; row < 6; ++row) {
+    const std::int64_t token = row / 3;
+    const std::int64_t at = token * kQueries + row % 3 * kDim;
+    for (std::int64_t c = 0; c < kRow; ++c) {
+      const auto expected = static_cast<float>(c < kCells - 1 + token ? at * c + at + 1 : -1);
+      EXPECT_EQ(scores[static_cast<std::size_t>(row * kRow + c)], expected) << row << " " << c;
+    }
+    // All its weight on the last cell but `row`, which only the first token has as its last cell.
+    for (std::int64_t c = 0; c < kCells; ++c) p[static_cast<std::size_t>(row * kRow + c)] = 0.0f;
+    p[static_cast<std::size_t>(row * kRow + kCells - 2 - row)] = 1.0f;
+  }
+  std::vector<float> out(2 * 7, -1.0f);
+  kernels().attn_context(group, p.data(), kRow, value_pages.data(), 0, kDim, out.data(), 7);
+  const std::vector<float> expected = {63, 1, 62, 1, 61, 1, -1, 60, 1, 59, 1, 58, 1, -1};
+  EXPECT_EQ(out, expected);
 }
 
 /// Section 6.7 as written, with the C library's scaling.

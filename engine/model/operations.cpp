@@ -13,6 +13,11 @@ namespace {
 // Below this many elements, handing work to other threads costs more than it saves.
 constexpr std::int64_t kElementGrain = 8192;
 
+// Rows of a prompt whose attention is taken together, and the scores that a worker holds for them: so many
+// rows that keys and values are read and widened seldom, so few scores that they stay in a core's own cache.
+constexpr std::int64_t kGroupRows = 16;
+constexpr std::int64_t kGroupScores = 65536;
+
 // One function of several signatures, for the type that a matrix turns out to have.
 template <class... F>
 struct Overloaded : F... {
@@ -65,7 +70,8 @@ Operations::Operations(const Config& config, const Weights& weights, const Kerne
       kq_scale_(1.0f / std::sqrt(static_cast<float>(config.head_dim))),
       scores_(static_cast<std::size_t>(pool_.threads())) {
   // Reserved once, so that no token allocates; untouched memory costs nothing.
-  for (auto& s : scores_) s.reserve(static_cast<std::size_t>(config.n_ctx));
+  const std::int64_t heads = config.n_head / config.n_head_kv;
+  for (auto& s : scores_) s.reserve(static_cast<std::size_t>(std::max(heads * config.n_ctx, kGroupScores)));
 }
 
 void Operations::embed(std::span<const std::int32_t> tokens, float* y) {
@@ -151,32 +157,64 @@ float* Operations::worker_scores(int worker, std::int64_t cells) {
   return scores.data();
 }
 
+void Operations::group_rows(std::span<const VisibleCells> rows, std::int64_t most) {
+  const std::int64_t heads = config_.n_head / config_.n_head_kv;
+  groups_.clear();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (!groups_.empty()) {
+      RowGroup& last = groups_.back();
+      const std::int64_t scores = (last.rows + 1) * heads * rows[i].cells;
+      if (last.rows < most && scores <= kGroupScores && rows[i].keys == rows[last.first].keys &&
+          rows[i].values == rows[last.first].values && rows[i].cells == rows[i - 1].cells + 1) {
+        ++last.rows;
+        continue;
+      }
+    }
+    groups_.push_back({i, 1});
+  }
+}
+
 template <class F>
-void Operations::for_each_head(std::size_t rows, F&& f) {
-  const std::int64_t heads = config_.n_head;
-  const std::int64_t heads_per_kv = heads / config_.n_head_kv;
-  pool_.parallel_for(static_cast<std::int64_t>(rows) * heads, 1,
-                     [&](std::int64_t begin, std::int64_t end, int worker) {
-                       for (std::int64_t i = begin; i < end; ++i) {
-                         const std::int64_t h = i % heads;
-                         f(Head{static_cast<std::size_t>(i / heads), h, i * config_.head_dim,
-                                h / heads_per_kv * config_.head_dim, worker});
-                       }
-                     });
+void Operations::for_each_group(std::span<const VisibleCells> rows, std::int64_t most, F&& f) {
+  group_rows(rows, most);
+  const auto groups = std::ssize(groups_);
+  const std::int64_t heads_per_kv = config_.n_head / config_.n_head_kv;
+  // All heads of a KV head together, unless that leaves threads without work.
+  std::int64_t heads = heads_per_kv;
+  while (heads % 2 == 0 && groups * (config_.n_head / heads) < 4 * pool_.threads()) heads /= 2;
+  const std::int64_t parts = config_.n_head / heads;
+  pool_.parallel_for(groups * parts, 1, [&](std::int64_t begin, std::int64_t end, int worker) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const RowGroup& group = groups_[static_cast<std::size_t>(i / parts)];
+      const VisibleCells& cells = rows[group.first];
+      const std::int64_t head = i % parts * heads;
+      f(Heads{cells,
+              {group.rows, heads, cells.cells},
+              group.first,
+              head,
+              (static_cast<std::int64_t>(group.first) * config_.n_head + head) * config_.head_dim,
+              head / heads_per_kv * config_.head_dim,
+              worker});
+    }
+  });
 }
 
 void Operations::attention(const f16* q, std::span<const VisibleCells> rows, float* context) {
   const std::int64_t dim = config_.head_dim;
+  const std::int64_t width = config_.q_width();
   const auto start = profile_ ? Profile::Clock::now() : Profile::Clock::time_point{};
-  for_each_head(rows.size(), [&](const Head& h) {
-    const VisibleCells& row = rows[h.row];
-    float* p = worker_scores(h.worker, row.cells);
+  for_each_group(rows, kGroupRows, [&](const Heads& h) {
+    const std::int64_t stride = h.cells.cells + h.group.tokens - 1;
+    const std::int64_t queries = h.group.tokens * h.group.heads;
+    float* p = worker_scores(h.worker, queries * stride);
     StepTimer timer(profile_, h.worker);
-    kernels_.attn_scores(q + h.at, row.keys, config_.kv_width(), h.kv_offset, dim, row.cells, p);
+    kernels_.attn_scores(h.group, q + h.at, width, h.cells.keys, config_.kv_width(), h.kv_offset, dim, p,
+                         stride);
     timer.done(Work::scores);
-    kernels_.softmax(p, row.cells, kq_scale_);
+    for (std::int64_t i = 0; i < queries; ++i)
+      kernels_.softmax(p + i * stride, h.cells.cells + i / h.group.heads, kq_scale_);
     timer.done(Work::softmax);
-    kernels_.attn_context(p, row.values, h.kv_offset, dim, row.cells, context + h.at);
+    kernels_.attn_context(h.group, p, stride, h.cells.values, h.kv_offset, dim, context + h.at, width);
     timer.done(Work::context);
   });
   if (profile_) profile_->add_steps(Profile::Clock::now() - start, attention_amounts(config_, rows));
@@ -184,27 +222,30 @@ void Operations::attention(const f16* q, std::span<const VisibleCells> rows, flo
 
 void Operations::scores(const f16* q, std::span<const VisibleCells> rows,
                         std::span<const std::int64_t> offsets, float* kq) {
-  for_each_head(rows.size(), [&](const Head& h) {
-    const VisibleCells& row = rows[h.row];
-    kernels_.attn_scores(q + h.at, row.keys, config_.kv_width(), h.kv_offset, config_.head_dim, row.cells,
-                         kq + offsets[h.row] + h.head * row.cells);
+  for_each_group(rows, 1, [&](const Heads& h) {
+    const std::int64_t cells = h.cells.cells;
+    kernels_.attn_scores(h.group, q + h.at, config_.q_width(), h.cells.keys, config_.kv_width(), h.kv_offset,
+                         config_.head_dim, kq + offsets[h.row] + h.head * cells, cells);
   });
 }
 
 void Operations::softmax(float* kq, std::span<const VisibleCells> rows,
                          std::span<const std::int64_t> offsets) {
-  for_each_head(rows.size(), [&](const Head& h) {
-    const std::int64_t cells = rows[h.row].cells;
-    kernels_.softmax(kq + offsets[h.row] + h.head * cells, cells, kq_scale_);
+  for_each_group(rows, 1, [&](const Heads& h) {
+    const std::int64_t cells = h.cells.cells;
+    for (std::int64_t i = 0; i < h.group.heads; ++i)
+      kernels_.softmax(kq + offsets[h.row] + (h.head + i) * cells, cells, kq_scale_);
   });
 }
 
 void Operations::context(const float* p, std::span<const VisibleCells> rows,
                          std::span<const std::int64_t> offsets, float* context) {
-  for_each_head(rows.size(), [&](const Head& h) {
-    const VisibleCells& row = rows[h.row];
-    kernels_.attn_context(p + offsets[h.row] + h.head * row.cells, row.values, h.kv_offset, config_.head_dim,
-                          row.cells, context + h.at);
+  for_each_group(rows, 1, [&](const Heads& h) {
+    const std::int64_t cells = h.cells.cells;
+    float* copy = worker_scores(h.worker, h.group.heads * cells);  // the kernel may round it
+    std::copy_n(p + offsets[h.row] + h.head * cells, h.group.heads * cells, copy);
+    kernels_.attn_context(h.group, copy, cells, h.cells.values, h.kv_offset, config_.head_dim, context + h.at,
+                          config_.q_width());
   });
 }
 

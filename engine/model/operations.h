@@ -79,18 +79,26 @@ class Operations {
   Profile* profile() const { return profile_; }
 
  private:
-  // One query head of one row.
-  struct Head {
-    std::size_t row;
-    std::int64_t head;
+  // Neighbouring rows of one sequence, whose queries are taken together.
+  struct RowGroup {
+    std::size_t first;
+    std::int64_t rows;
+  };
+  // Query heads of one KV head, in a group of rows.
+  struct Heads {
+    const VisibleCells& cells;  // of the first row
+    QueryGroup group;
+    std::size_t row;         // the first
+    std::int64_t head;       // the first
     std::int64_t at;         // of its channels in q and context
-    std::int64_t kv_offset;  // of its KV head's channels in a row of keys or values
+    std::int64_t kv_offset;  // of the KV head's channels in a row of keys or values
     int worker;
   };
   BlockRows quantize_blocks(const float* x, std::int64_t rows, std::int64_t n);
   bool screened_argmax(const float* x, std::span<Pick> picks);
+  void group_rows(std::span<const VisibleCells> rows, std::int64_t most);
   template <class F>
-  void for_each_head(std::size_t rows, F&& f);
+  void for_each_group(std::span<const VisibleCells> rows, std::int64_t most, F&& f);
   float* worker_scores(int worker, std::int64_t cells);
 
   const Config& config_;
@@ -110,8 +118,9 @@ class Operations {
   std::vector<std::int8_t> block_codes_;
   std::vector<float> block_scales_;
   std::vector<std::int16_t> block_offsets_;
-  std::vector<std::vector<float>> scores_;  // per worker: [n_ctx]
-  std::vector<float> logits_;               // [T][n_vocab]: of the full head, where it decides
+  std::vector<std::vector<float>> scores_;  // per worker: [rows * heads of a group][cells]
+  std::vector<RowGroup> groups_;
+  std::vector<float> logits_;  // [T][n_vocab]: of the full head, where it decides
   std::optional<ScreenedHead> screen_;
   std::int64_t screen_after_ = -1;
   std::int64_t screen_min_bytes_ = 0;

@@ -103,31 +103,9 @@ float score_of_one(const f16* key, const f16* q, std::int64_t head_dim) {
   return static_cast<float>(sum);
 }
 
-// ---- context ----
-
-constexpr std::int64_t kContextPages = 16;     // pages of probabilities rounded at a time
-constexpr std::int64_t kContextChannels = 16;  // channels whose sums wait meanwhile
-
-/// p[0..count) rounded to binary16, zeros from there to the end of the step.
-inline void round_step(const float* p, std::int64_t count, float* rounded) {
-  for (std::int64_t i = 0; i < kStep; i += 8) {
-    const __m256 v = count - i >= 8  ? _mm256_loadu_ps(p + i)
-                     : count - i > 0 ? _mm256_maskload_ps(p + i, first_lanes(count - i))
-                                     : _mm256_setzero_ps();
-    _mm256_storeu_ps(rounded + i, _mm256_cvtph_ps(_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)));
-  }
-}
-
-/// The first `count` of eight binary16 numbers, zeros for the others.
-inline __m256 load_f16_some(const f16* p, std::int64_t count) {
-  const __m256 mask = _mm256_castsi256_ps(first_lanes(count < 0 ? 0 : count));
-  return _mm256_and_ps(load_f16(p), mask);
-}
-
-}  // namespace
-
-void attn_scores(const f16* q, const f16* const* pages, std::int64_t cell_stride, std::int64_t offset,
-                 std::int64_t head_dim, std::int64_t cells, float* scores) {
+/// The scores of one query.
+void scores_of(const f16* q, const f16* const* pages, std::int64_t cell_stride, std::int64_t offset,
+               std::int64_t head_dim, std::int64_t cells, float* scores) {
   std::int64_t c = 0;
   if (head_dim <= kQueryBlock) {
     float query[kQueryBlock];
@@ -154,64 +132,30 @@ void attn_scores(const f16* q, const f16* const* pages, std::int64_t cell_stride
   for (; c < cells; ++c) scores[c] = score_of_one(key_of(pages, c, cell_stride, offset), q, head_dim);
 }
 
-void softmax(float* x, std::int64_t n, float scale) {
-  const __m256 vscale = _mm256_set1_ps(scale);
-  const __m256 least = _mm256_set1_ps(-__builtin_inff());
-  __m256 greatest = least;
-  std::int64_t k = 0;
-  for (; k + 8 <= n; k += 8) {
-    const __m256 w = _mm256_mul_ps(_mm256_loadu_ps(x + k), vscale);
-    _mm256_storeu_ps(x + k, w);
-    greatest = _mm256_max_ps(w, greatest);  // the second operand wins over a NaN in the first
-  }
-  if (k < n) {
-    const __m256i mask = first_lanes(n - k);
-    const __m256 w = _mm256_mul_ps(_mm256_maskload_ps(x + k, mask), vscale);
-    _mm256_maskstore_ps(x + k, mask, w);
-    greatest = _mm256_max_ps(_mm256_blendv_ps(least, w, _mm256_castsi256_ps(mask)), greatest);
-  }
-  greatest = _mm256_max_ps(greatest, _mm256_permute2f128_ps(greatest, greatest, 1));
-  greatest = _mm256_max_ps(greatest, _mm256_shuffle_ps(greatest, greatest, 0x4e));
-  greatest = _mm256_max_ps(greatest, _mm256_shuffle_ps(greatest, greatest, 0xb1));
+// ---- context ----
 
-  // Chunks of sixteen, eight of them folded together, their sums added one after another.
-  double sum = 0;
-  for (k = 0; k < n;) {
-    __m256 chunks[8];
-    for (int i = 0; i < 8; ++i, k += 16) {
-      if (k + 16 <= n) {
-        const __m256 low = polynomial_exp(_mm256_sub_ps(_mm256_loadu_ps(x + k), greatest));
-        const __m256 high = polynomial_exp(_mm256_sub_ps(_mm256_loadu_ps(x + k + 8), greatest));
-        _mm256_storeu_ps(x + k, low);
-        _mm256_storeu_ps(x + k + 8, high);
-        chunks[i] = _mm256_add_ps(low, high);
-        continue;
-      }
-      __m256 halves[2];
-      for (int h = 0; h < 2; ++h) {
-        const std::int64_t left = n - k - 8 * h;
-        halves[h] = _mm256_setzero_ps();
-        if (left <= 0) continue;
-        const __m256i mask = first_lanes(left);
-        const __m256 e = polynomial_exp(_mm256_sub_ps(_mm256_maskload_ps(x + k + 8 * h, mask), greatest));
-        halves[h] = _mm256_and_ps(e, _mm256_castsi256_ps(mask));
-        _mm256_maskstore_ps(x + k + 8 * h, mask, halves[h]);
-      }
-      chunks[i] = _mm256_add_ps(halves[0], halves[1]);
-    }
-    float sums[8];
-    _mm256_storeu_ps(sums, fold_eight(chunks));
-    for (int i = 0; i < 8; ++i) sum += static_cast<double>(sums[i]);  // chunks past the end add +0
-  }
+constexpr std::int64_t kContextPages = 16;     // pages of probabilities rounded at a time
+constexpr std::int64_t kContextChannels = 16;  // channels whose sums wait meanwhile
 
-  const float inverse = static_cast<float>(1.0 / sum);
-  const __m256 vinverse = _mm256_set1_ps(inverse);
-  for (k = 0; k + 8 <= n; k += 8) _mm256_storeu_ps(x + k, _mm256_mul_ps(_mm256_loadu_ps(x + k), vinverse));
-  for (; k < n; ++k) x[k] *= inverse;
+/// p[0..count) rounded to binary16, zeros from there to the end of the step.
+inline void round_step(const float* p, std::int64_t count, float* rounded) {
+  for (std::int64_t i = 0; i < kStep; i += 8) {
+    const __m256 v = count - i >= 8  ? _mm256_loadu_ps(p + i)
+                     : count - i > 0 ? _mm256_maskload_ps(p + i, first_lanes(count - i))
+                                     : _mm256_setzero_ps();
+    _mm256_storeu_ps(rounded + i, _mm256_cvtph_ps(_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)));
+  }
 }
 
-void attn_context(const float* p, const f16* const* pages, std::int64_t offset, std::int64_t head_dim,
-                  std::int64_t cells, float* out) {
+/// The first `count` of eight binary16 numbers, zeros for the others.
+inline __m256 load_f16_some(const f16* p, std::int64_t count) {
+  const __m256 mask = _mm256_castsi256_ps(first_lanes(count < 0 ? 0 : count));
+  return _mm256_and_ps(load_f16(p), mask);
+}
+
+/// The context of one query.
+void context_of(const float* p, const f16* const* pages, std::int64_t offset, std::int64_t head_dim,
+                std::int64_t cells, float* out) {
   // As in scalar: whole steps of 64 cells, and a tail when the row, rounded up to 32, leaves one.
   const std::int64_t padded = (cells + 31) / 32 * 32;
   const std::int64_t steps = padded / kStep;
@@ -277,6 +221,85 @@ void attn_context(const float* p, const f16* const* pages, std::int64_t offset, 
         sum += static_cast<double>(tail_p[i] * to_f32_one(value));
       }
       out[first + d] = static_cast<float>(sum);
+    }
+  }
+}
+
+}  // namespace
+
+void attn_scores(const QueryGroup& group, const f16* q, std::int64_t q_stride, const f16* const* pages,
+                 std::int64_t cell_stride, std::int64_t offset, std::int64_t head_dim, float* scores,
+                 std::int64_t scores_stride) {
+  for (std::int64_t t = 0; t < group.tokens; ++t) {
+    for (std::int64_t h = 0; h < group.heads; ++h) {
+      scores_of(q + t * q_stride + h * head_dim, pages, cell_stride, offset, head_dim, group.cells + t,
+                scores + (t * group.heads + h) * scores_stride);
+    }
+  }
+}
+
+void softmax(float* x, std::int64_t n, float scale) {
+  const __m256 vscale = _mm256_set1_ps(scale);
+  const __m256 least = _mm256_set1_ps(-__builtin_inff());
+  __m256 greatest = least;
+  std::int64_t k = 0;
+  for (; k + 8 <= n; k += 8) {
+    const __m256 w = _mm256_mul_ps(_mm256_loadu_ps(x + k), vscale);
+    _mm256_storeu_ps(x + k, w);
+    greatest = _mm256_max_ps(w, greatest);  // the second operand wins over a NaN in the first
+  }
+  if (k < n) {
+    const __m256i mask = first_lanes(n - k);
+    const __m256 w = _mm256_mul_ps(_mm256_maskload_ps(x + k, mask), vscale);
+    _mm256_maskstore_ps(x + k, mask, w);
+    greatest = _mm256_max_ps(_mm256_blendv_ps(least, w, _mm256_castsi256_ps(mask)), greatest);
+  }
+  greatest = _mm256_max_ps(greatest, _mm256_permute2f128_ps(greatest, greatest, 1));
+  greatest = _mm256_max_ps(greatest, _mm256_shuffle_ps(greatest, greatest, 0x4e));
+  greatest = _mm256_max_ps(greatest, _mm256_shuffle_ps(greatest, greatest, 0xb1));
+
+  // Chunks of sixteen, eight of them folded together, their sums added one after another.
+  double sum = 0;
+  for (k = 0; k < n;) {
+    __m256 chunks[8];
+    for (int i = 0; i < 8; ++i, k += 16) {
+      if (k + 16 <= n) {
+        const __m256 low = polynomial_exp(_mm256_sub_ps(_mm256_loadu_ps(x + k), greatest));
+        const __m256 high = polynomial_exp(_mm256_sub_ps(_mm256_loadu_ps(x + k + 8), greatest));
+        _mm256_storeu_ps(x + k, low);
+        _mm256_storeu_ps(x + k + 8, high);
+        chunks[i] = _mm256_add_ps(low, high);
+        continue;
+      }
+      __m256 halves[2];
+      for (int h = 0; h < 2; ++h) {
+        const std::int64_t left = n - k - 8 * h;
+        halves[h] = _mm256_setzero_ps();
+        if (left <= 0) continue;
+        const __m256i mask = first_lanes(left);
+        const __m256 e = polynomial_exp(_mm256_sub_ps(_mm256_maskload_ps(x + k + 8 * h, mask), greatest));
+        halves[h] = _mm256_and_ps(e, _mm256_castsi256_ps(mask));
+        _mm256_maskstore_ps(x + k + 8 * h, mask, halves[h]);
+      }
+      chunks[i] = _mm256_add_ps(halves[0], halves[1]);
+    }
+    float sums[8];
+    _mm256_storeu_ps(sums, fold_eight(chunks));
+    for (int i = 0; i < 8; ++i) sum += static_cast<double>(sums[i]);  // chunks past the end add +0
+  }
+
+  const float inverse = static_cast<float>(1.0 / sum);
+  const __m256 vinverse = _mm256_set1_ps(inverse);
+  for (k = 0; k + 8 <= n; k += 8) _mm256_storeu_ps(x + k, _mm256_mul_ps(_mm256_loadu_ps(x + k), vinverse));
+  for (; k < n; ++k) x[k] *= inverse;
+}
+
+void attn_context(const QueryGroup& group, float* p, std::int64_t p_stride, const f16* const* pages,
+                  std::int64_t offset, std::int64_t head_dim, float* out, std::int64_t out_stride) {
+  for (std::int64_t t = 0; t < group.tokens; ++t) {
+    for (std::int64_t h = 0; h < group.heads; ++h) {
+      context_of(p + (t * group.heads + h) * p_stride, pages, offset, head_dim, group.cells + t,
+                 out + t * out_stride + h * head_dim);
     }
   }
 }

@@ -71,6 +71,28 @@ float score_of_one(const f16* key, const f16* q, std::int64_t head_dim) {
   return static_cast<float>(sum);
 }
 
+/// The scores of one query.
+void scores_of(const f16* q, const f16* const* pages, std::int64_t cell_stride, std::int64_t offset,
+               std::int64_t head_dim, std::int64_t cells, float* scores) {
+  std::int64_t c = 0;
+  if (head_dim <= kQueryBlock) {
+    float query[kQueryBlock];
+    to_f32(q, head_dim, query);
+    const std::int64_t stepped = head_dim / kStep * kStep;
+    for (; c + kRows <= cells; c += kRows) {
+      const f16* tails[kRows];
+      F8 lanes[kRows];
+      for (int i = 0; i < kRows; ++i) {
+        const f16* key = key_of(pages, c + i, cell_stride, offset);
+        lanes[i] = stepped_dot(key, query, stepped);
+        tails[i] = key + stepped;
+      }
+      store_with_tails(scores + c, fold_eight(lanes), tails, query + stepped, head_dim - stepped);
+    }
+  }
+  for (; c < cells; ++c) scores[c] = score_of_one(key_of(pages, c, cell_stride, offset), q, head_dim);
+}
+
 // ---- context ----
 
 constexpr std::int64_t kContextPages = 16;     // pages of probabilities rounded at a time
@@ -91,83 +113,9 @@ inline F8 load_f16_some(const f16* p, std::int64_t count) {
   return load_f16(some);
 }
 
-}  // namespace
-
-void attn_scores(const f16* q, const f16* const* pages, std::int64_t cell_stride, std::int64_t offset,
-                 std::int64_t head_dim, std::int64_t cells, float* scores) {
-  std::int64_t c = 0;
-  if (head_dim <= kQueryBlock) {
-    float query[kQueryBlock];
-    to_f32(q, head_dim, query);
-    const std::int64_t stepped = head_dim / kStep * kStep;
-    for (; c + kRows <= cells; c += kRows) {
-      const f16* tails[kRows];
-      F8 lanes[kRows];
-      for (int i = 0; i < kRows; ++i) {
-        const f16* key = key_of(pages, c + i, cell_stride, offset);
-        lanes[i] = stepped_dot(key, query, stepped);
-        tails[i] = key + stepped;
-      }
-      store_with_tails(scores + c, fold_eight(lanes), tails, query + stepped, head_dim - stepped);
-    }
-  }
-  for (; c < cells; ++c) scores[c] = score_of_one(key_of(pages, c, cell_stride, offset), q, head_dim);
-}
-
-void softmax(float* x, std::int64_t n, float scale) {
-  const float least = -__builtin_inff();
-  const F8 vscale = all(scale);
-  float32x4_t greatest = vdupq_n_f32(least);
-  std::int64_t k = 0;
-  for (; k + 8 <= n; k += 8) {
-    const F8 w = mul(load(x + k), vscale);
-    store(x + k, w);
-    greatest = greater(w.low, greatest);
-    greatest = greater(w.high, greatest);
-  }
-  for (; k < n; ++k) {
-    x[k] *= scale;
-    greatest = greater(vdupq_n_f32(x[k]), greatest);
-  }
-  const F8 most = all(greatest_lane(greatest));
-
-  // Chunks of sixteen, eight of them folded together, their sums added one after another.
-  double sum = 0;
-  for (k = 0; k < n;) {
-    F8 chunks[8];
-    for (int i = 0; i < 8; ++i, k += 16) {
-      if (k + 16 <= n) {
-        const F8 low = polynomial_exp(sub(load(x + k), most));
-        const F8 high = polynomial_exp(sub(load(x + k + 8), most));
-        store(x + k, low);
-        store(x + k + 8, high);
-        chunks[i] = add(low, high);
-        continue;
-      }
-      F8 halves[2] = {zero8(), zero8()};
-      for (int h = 0; h < 2; ++h) {
-        const std::int64_t left = n - k - 8 * h;
-        if (left <= 0) continue;
-        float* const rest = x + k + 8 * h;
-        const F8 e = polynomial_exp(sub(load_some(rest, left, 0.0f), most));
-        store_some(rest, e, left < 8 ? left : 8);
-        halves[h] = load_some(rest, left, 0.0f);
-      }
-      chunks[i] = add(halves[0], halves[1]);
-    }
-    float sums[8];
-    store(sums, fold_eight(chunks));
-    for (int i = 0; i < 8; ++i) sum += static_cast<double>(sums[i]);  // chunks past the end add +0
-  }
-
-  const float inverse = static_cast<float>(1.0 / sum);
-  const F8 vinverse = all(inverse);
-  for (k = 0; k + 8 <= n; k += 8) store(x + k, mul(load(x + k), vinverse));
-  for (; k < n; ++k) x[k] *= inverse;
-}
-
-void attn_context(const float* p, const f16* const* pages, std::int64_t offset, std::int64_t head_dim,
-                  std::int64_t cells, float* out) {
+/// The context of one query.
+void context_of(const float* p, const f16* const* pages, std::int64_t offset, std::int64_t head_dim,
+                std::int64_t cells, float* out) {
   // As in scalar: whole steps of 64 cells, and a tail when the row, rounded up to 32, leaves one.
   const std::int64_t padded = (cells + 31) / 32 * 32;
   const std::int64_t steps = padded / kStep;
@@ -225,6 +173,81 @@ void attn_context(const float* p, const f16* const* pages, std::int64_t offset, 
         sum += static_cast<double>(tail_p[i] * to_f32_one(value));
       }
       out[first + d] = static_cast<float>(sum);
+    }
+  }
+}
+
+}  // namespace
+
+void attn_scores(const QueryGroup& group, const f16* q, std::int64_t q_stride, const f16* const* pages,
+                 std::int64_t cell_stride, std::int64_t offset, std::int64_t head_dim, float* scores,
+                 std::int64_t scores_stride) {
+  for (std::int64_t t = 0; t < group.tokens; ++t) {
+    for (std::int64_t h = 0; h < group.heads; ++h) {
+      scores_of(q + t * q_stride + h * head_dim, pages, cell_stride, offset, head_dim, group.cells + t,
+                scores + (t * group.heads + h) * scores_stride);
+    }
+  }
+}
+
+void softmax(float* x, std::int64_t n, float scale) {
+  const float least = -__builtin_inff();
+  const F8 vscale = all(scale);
+  float32x4_t greatest = vdupq_n_f32(least);
+  std::int64_t k = 0;
+  for (; k + 8 <= n; k += 8) {
+    const F8 w = mul(load(x + k), vscale);
+    store(x + k, w);
+    greatest = greater(w.low, greatest);
+    greatest = greater(w.high, greatest);
+  }
+  for (; k < n; ++k) {
+    x[k] *= scale;
+    greatest = greater(vdupq_n_f32(x[k]), greatest);
+  }
+  const F8 most = all(greatest_lane(greatest));
+
+  // Chunks of sixteen, eight of them folded together, their sums added one after another.
+  double sum = 0;
+  for (k = 0; k < n;) {
+    F8 chunks[8];
+    for (int i = 0; i < 8; ++i, k += 16) {
+      if (k + 16 <= n) {
+        const F8 low = polynomial_exp(sub(load(x + k), most));
+        const F8 high = polynomial_exp(sub(load(x + k + 8), most));
+        store(x + k, low);
+        store(x + k + 8, high);
+        chunks[i] = add(low, high);
+        continue;
+      }
+      F8 halves[2] = {zero8(), zero8()};
+      for (int h = 0; h < 2; ++h) {
+        const std::int64_t left = n - k - 8 * h;
+        if (left <= 0) continue;
+        float* const rest = x + k + 8 * h;
+        const F8 e = polynomial_exp(sub(load_some(rest, left, 0.0f), most));
+        store_some(rest, e, left < 8 ? left : 8);
+        halves[h] = load_some(rest, left, 0.0f);
+      }
+      chunks[i] = add(halves[0], halves[1]);
+    }
+    float sums[8];
+    store(sums, fold_eight(chunks));
+    for (int i = 0; i < 8; ++i) sum += static_cast<double>(sums[i]);  // chunks past the end add +0
+  }
+
+  const float inverse = static_cast<float>(1.0 / sum);
+  const F8 vinverse = all(inverse);
+  for (k = 0; k + 8 <= n; k += 8) store(x + k, mul(load(x + k), vinverse));
+  for (; k < n; ++k) x[k] *= inverse;
+}
+
+void attn_context(const QueryGroup& group, float* p, std::int64_t p_stride, const f16* const* pages,
+                  std::int64_t offset, std::int64_t head_dim, float* out, std::int64_t out_stride) {
+  for (std::int64_t t = 0; t < group.tokens; ++t) {
+    for (std::int64_t h = 0; h < group.heads; ++h) {
+      context_of(p + (t * group.heads + h) * p_stride, pages, offset, head_dim, group.cells + t,
+                 out + t * out_stride + h * head_dim);
     }
   }
 }

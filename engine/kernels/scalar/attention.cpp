@@ -8,38 +8,22 @@
 #include "engine/kernels/scalar/lanes.h"
 
 namespace bitnet::scalar {
+namespace {
 
 static_assert(kPageCells == kStep, "attn_context takes one page per step of the sum");
 
-void attn_scores(const f16* q, const f16* const* pages, std::int64_t cell_stride, std::int64_t offset,
-                 std::int64_t head_dim, std::int64_t cells, float* scores) {
+/// The scores of one query.
+void scores_of(const f16* q, const f16* const* pages, std::int64_t cell_stride, std::int64_t offset,
+               std::int64_t head_dim, std::int64_t cells, float* scores) {
   for (std::int64_t c = 0; c < cells; ++c) {
     const f16* key = pages[c / kPageCells] + c % kPageCells * cell_stride + offset;
     scores[c] = dot_f16(key, q, head_dim);
   }
 }
 
-void softmax(float* x, std::int64_t n, float scale) {
-  float greatest = -std::numeric_limits<float>::infinity();
-  for (std::int64_t k = 0; k < n; ++k) {
-    x[k] *= scale;
-    greatest = x[k] > greatest ? x[k] : greatest;
-  }
-  double sum = 0;
-  for (std::int64_t k = 0; k < n; k += kLanes) {
-    float chunk[kLanes] = {};
-    for (std::int64_t l = 0; l < kLanes && k + l < n; ++l) {
-      chunk[l] = polynomial_exp(x[k + l] - greatest);
-      x[k + l] = chunk[l];
-    }
-    sum += static_cast<double>(fold(chunk));
-  }
-  const float inverse = static_cast<float>(1.0 / sum);
-  for (std::int64_t k = 0; k < n; ++k) x[k] *= inverse;
-}
-
-void attn_context(const float* p, const f16* const* pages, std::int64_t offset, std::int64_t head_dim,
-                  std::int64_t cells, float* out) {
+/// The context of one query.
+void context_of(const float* p, const f16* const* pages, std::int64_t offset, std::int64_t head_dim,
+                std::int64_t cells, float* out) {
   // The row counts as `padded` long; a remainder of 32 is the tail. Cells from `cells` on add +0 to sums that
   // are never -0, so they are left out.
   const std::int64_t padded = (cells + 31) / 32 * 32;
@@ -65,6 +49,48 @@ void attn_context(const float* p, const f16* const* pages, std::int64_t offset, 
         sum += static_cast<double>(f16_to_f32(f32_to_f16(p[c])) * f16_to_f32(value));
       }
       out[first + d] = static_cast<float>(sum);
+    }
+  }
+}
+
+}  // namespace
+
+void attn_scores(const QueryGroup& group, const f16* q, std::int64_t q_stride, const f16* const* pages,
+                 std::int64_t cell_stride, std::int64_t offset, std::int64_t head_dim, float* scores,
+                 std::int64_t scores_stride) {
+  for (std::int64_t t = 0; t < group.tokens; ++t) {
+    for (std::int64_t h = 0; h < group.heads; ++h) {
+      scores_of(q + t * q_stride + h * head_dim, pages, cell_stride, offset, head_dim, group.cells + t,
+                scores + (t * group.heads + h) * scores_stride);
+    }
+  }
+}
+
+void softmax(float* x, std::int64_t n, float scale) {
+  float greatest = -std::numeric_limits<float>::infinity();
+  for (std::int64_t k = 0; k < n; ++k) {
+    x[k] *= scale;
+    greatest = x[k] > greatest ? x[k] : greatest;
+  }
+  double sum = 0;
+  for (std::int64_t k = 0; k < n; k += kLanes) {
+    float chunk[kLanes] = {};
+    for (std::int64_t l = 0; l < kLanes && k + l < n; ++l) {
+      chunk[l] = polynomial_exp(x[k + l] - greatest);
+      x[k + l] = chunk[l];
+    }
+    sum += static_cast<double>(fold(chunk));
+  }
+  const float inverse = static_cast<float>(1.0 / sum);
+  for (std::int64_t k = 0; k < n; ++k) x[k] *= inverse;
+}
+
+void attn_context(const QueryGroup& group, float* p, std::int64_t p_stride, const f16* const* pages,
+                  std::int64_t offset, std::int64_t head_dim, float* out, std::int64_t out_stride) {
+  for (std::int64_t t = 0; t < group.tokens; ++t) {
+    for (std::int64_t h = 0; h < group.heads; ++h) {
+      context_of(p + (t * group.heads + h) * p_stride, pages, offset, head_dim, group.cells + t,
+                 out + t * out_stride + h * head_dim);
     }
   }
 }
