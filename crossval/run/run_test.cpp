@@ -159,6 +159,49 @@ TEST_F(RunTest, WhoIsWrongIsSaidOnlyWhereSomebodyIs) {
   EXPECT_EQ(records(o.out).front()["arbiter"], nullptr);
 }
 
+// Each of the four quadrants, in the headline, the summary, every report and the exit code.
+TEST_F(RunTest, TheFourQuadrantsAreTheSameInEveryReport) {
+  struct Quadrant {
+    std::string name, reference;
+    std::string arbiter = "oracle";
+    bool damaged = false;
+    int exit = 1;
+  };
+  const std::string silu = "emulator:generation=reported-2026,rope=own";
+  for (const Quadrant& q : {Quadrant{.name = "agree", .reference = "emulator:rope=own", .exit = 0},
+                            Quadrant{.name = "candidate wrong", .reference = "emulator", .damaged = true},
+                            Quadrant{.name = "reference wrong", .reference = silu},
+                            Quadrant{.name = "cannot tell", .reference = silu, .arbiter = "none"}}) {
+    SCOPED_TRACE(q.name);
+    RunOptions o = options();
+    o.filter = "add-2-2";
+    o.reference = q.reference;
+    o.arbiter = q.arbiter;
+    if (q.damaged) {
+      o.model = damaged_model(folder_, "blk.1.ffn_up.weight");
+      o.reference_model = kModel;
+    }
+    const RunResult result = run(o);
+    EXPECT_EQ(static_cast<int>(exit_code(result.verdict)), q.exit);
+    EXPECT_EQ(result.headline.find(q.name) != std::string::npos, q.name.ends_with("wrong"));
+    const json summary = records(o.out).back();
+    EXPECT_EQ(summary["quadrant"], q.name);
+    EXPECT_EQ(summary["exit"], q.exit);
+    const json report = json::parse(slurp(o.out / "report.json"));
+    EXPECT_EQ(report["quadrant"], q.name);
+    EXPECT_EQ(report["exit"], q.exit);
+    const std::string junit = slurp(o.out / "junit.xml");
+    EXPECT_NE(junit.find("<property name=\"quadrant\" value=\"" + q.name + "\"/>"), std::string::npos);
+    EXPECT_NE(junit.find("<property name=\"exit\" value=\"" + std::to_string(q.exit) + "\"/>"),
+              std::string::npos);
+    EXPECT_EQ(junit.find("<failure") != std::string::npos, q.exit != 0);
+    const std::string shown = q.name == "agree" ? "nobody: the sides agree" : q.name;
+    EXPECT_NE(slurp(o.out / "summary.md").find("| who is wrong | " + shown + " |"), std::string::npos);
+    EXPECT_EQ(slurp(o.out / "index.html").find("</code> · " + q.name + "</h2>") != std::string::npos,
+              q.exit != 0);
+  }
+}
+
 TEST_F(RunTest, ACaseMayHaveItsOwnGates) {
   // No bit may differ: more than engine and oracle can keep.
   std::ofstream(folder_ / "s.json") << R"({"schema":"crossval.suite/1","cases":[
