@@ -86,8 +86,10 @@ BenchResult bench(const Model& model, const BenchOptions& options) {
   if (needed > model.config().n_ctx)
     throw InputError("bench: " + std::to_string(needed) + " tokens exceed the model's context of " +
                      std::to_string(model.config().n_ctx) + "; ask for fewer");
+  const std::vector<int> cpus = options.pin ? pinning_order() : std::vector<int>{};
   Context context(model, {.isa = options.isa,
                           .threads = options.threads,
+                          .pin = options.pin,
                           .n_ctx = std::max<std::int64_t>(needed, 1),
                           .sequences = options.sequences,
                           .screen_after = options.full_head ? -1 : 0});
@@ -136,7 +138,7 @@ BenchResult bench(const Model& model, const BenchOptions& options) {
   ::getrusage(RUSAGE_SELF, &usage);
   result.peak_rss_bytes = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
   if (options.limits || options.profile) {
-    ThreadPool pool(result.threads);
+    ThreadPool pool(result.threads, cpus);
     result.limits = measure_limits(context.kernels(), pool);
   }
   return result;

@@ -15,6 +15,7 @@ namespace bitnet {
 struct BenchOptions {
   std::string isa;
   int threads = 0;                   // 0: physical cores
+  bool pin = false;                  // threads to physical cores
   std::int64_t prompt_tokens = 512;  // P; 0: no prefill
   std::int64_t gen_tokens = 64;      // G; 0: no decode
   std::int64_t depth = 0;            // D: tokens in the cache when decoding begins

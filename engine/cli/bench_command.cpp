@@ -31,6 +31,7 @@ void run(const Flags& flags) {
     nlohmann::json out = {{"model", flags.model},
                           {"isa", r.isa},
                           {"threads", r.threads},
+                          {"pinned", o.pin},
                           {"head", r.screened() ? "screened" : "full"},
                           {"depth", o.depth},
                           {"sequences", o.sequences},
@@ -80,6 +81,7 @@ void add_bench(CLI::App& app) {
   BenchOptions& o = flags->options;
   command->add_option("--model", flags->model, "GGUF model")->required()->type_name("FILE");
   command->add_option("--threads", o.threads, "default: physical cores")->check(CLI::Range(1, 1024));
+  command->add_flag("--pin", o.pin, "pin the threads to physical cores");
   command->add_option("--isa", o.isa, "scalar, avx2, ... (default: the best)");
   command->add_option("--prompt-tokens", o.prompt_tokens, "tokens of prefill; 0 = none")
       ->check(CLI::Range(0, 1 << 24));

@@ -126,6 +126,7 @@ void add_run(CLI::App& app) {
   command->add_option("--seed", sampling.seed, "of the random draws");
   command->add_option("--threads", flags->context.threads, "default: physical cores")
       ->check(CLI::Range(1, 1024));
+  command->add_flag("--pin", flags->context.pin, "pin the threads to physical cores");
   command->add_option("--isa", flags->context.isa, "scalar, avx2, ... (default: the best)");
   command->add_flag("--json", flags->json, "JSON alone on stdout");
   command->callback([flags] { run(*flags); });

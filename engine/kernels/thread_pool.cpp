@@ -1,11 +1,17 @@
 #include "engine/kernels/thread_pool.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "engine/error.h"
+#include "engine/kernels/topology.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -62,6 +68,8 @@ struct ThreadPool::Impl {
   std::condition_variable wake;
   std::condition_variable done;
   std::vector<std::thread> workers;
+  pthread_t maker{};            // where it is pinned
+  std::vector<int> maker_cpus;  // that it may run on without us
 
   void work(int worker) {
     std::int64_t begin = next.load(std::memory_order_relaxed);
@@ -111,6 +119,15 @@ struct ThreadPool::Impl {
     }
   }
 
+  void stop() {
+    {
+      const std::scoped_lock lock(mutex);
+      stopping.store(true);
+      wake.notify_all();
+    }
+    for (std::thread& worker : workers) worker.join();
+  }
+
   void wait_for_workers() {
     const auto empty = [&] { return (gate.load() & kActiveMask) == 0; };
     for (int i = 0; i < spins; ++i) {
@@ -124,22 +141,39 @@ struct ThreadPool::Impl {
   }
 };
 
-ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
+ThreadPool::ThreadPool(int threads, std::span<const int> cpus) : impl_(std::make_unique<Impl>()) {
   // With more threads than CPUs, spinning would keep the one waited for from running.
   if (threads > static_cast<int>(std::thread::hardware_concurrency())) impl_->spins = 0;
   impl_->workers.reserve(static_cast<std::size_t>(std::max(threads - 1, 0)));
   for (int worker = 1; worker < threads; ++worker) {
     impl_->workers.emplace_back([impl = impl_.get(), worker] { impl->worker_loop(worker); });
   }
+  if (!cpus.empty()) pin(cpus);
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    const std::scoped_lock lock(impl_->mutex);
-    impl_->stopping.store(true);
-    impl_->wake.notify_all();
+  impl_->stop();
+  // Its own threads have ended; the maker's freedom is a wish by now.
+  if (impl_->maker_cpus.empty()) return;
+  try {
+    topology::bind(impl_->maker, impl_->maker_cpus);
+  } catch (const SystemError&) {
   }
-  for (std::thread& worker : impl_->workers) worker.join();
+}
+
+void ThreadPool::pin(std::span<const int> cpus) {
+  const auto cpu = [&](std::size_t thread) { return cpus.subspan(thread % cpus.size(), 1); };
+  try {
+    for (std::size_t i = 0; i < impl_->workers.size(); ++i)
+      topology::bind(impl_->workers[i].native_handle(), cpu(i + 1));
+    std::vector<int> before = topology::allowed_cpus();
+    topology::bind(::pthread_self(), cpu(0));
+    impl_->maker = ::pthread_self();
+    impl_->maker_cpus = std::move(before);
+  } catch (...) {
+    impl_->stop();  // no destructor comes after a constructor that throws
+    throw;
+  }
 }
 
 int ThreadPool::threads() const {

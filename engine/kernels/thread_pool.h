@@ -3,18 +3,27 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <type_traits>
+#include <vector>
 
 namespace bitnet {
 
 /// Number of physical cores this process may use (affinity and cgroup quota respected), at least 1.
 int physical_cores();
 
+/// The logical CPUs that the calling thread may run on, in the order in which the threads of a pool should be
+/// pinned to them: one of each physical core first.
+std::vector<int> pinning_order();
+
 /// `parallel_for` may be called from one thread at a time; the calling thread works too, so a pool of one
 /// starts no threads. Workers spin briefly, then sleep. No call allocates.
 class ThreadPool {
  public:
-  explicit ThreadPool(int threads);
+  /// Thread i is pinned to cpus[i], counted round; none where there are no cpus. Thread 0 is the one that
+  /// makes the pool, and gets back what it had when the pool ends. Throws SystemError where that is not
+  /// allowed.
+  explicit ThreadPool(int threads, std::span<const int> cpus = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -38,6 +47,7 @@ class ThreadPool {
  private:
   using Chunk = void (*)(void* context, std::int64_t begin, std::int64_t end, int worker);
   void run(std::int64_t n, std::int64_t grain, Chunk chunk, void* context);
+  void pin(std::span<const int> cpus);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

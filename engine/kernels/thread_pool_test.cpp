@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/error.h"
 #include "engine/kernels/topology.h"
 
 namespace {
@@ -127,6 +128,34 @@ TEST(ThreadPool, TheCallerSleepsThroughALongChunk) {
   EXPECT_EQ(done, 2);
 }
 
+TEST(ThreadPool, PinsEachThreadToItsCpuAndFreesItsMaker) {
+  const std::vector<int> before = topology::allowed_cpus();
+  const std::vector<int> cpus = pinning_order();
+  for (const int threads : {1, 2, 5}) {
+    {
+      ThreadPool pool(threads, cpus);
+      std::vector<std::vector<int>> allowed(static_cast<std::size_t>(threads));
+      std::atomic<int> arrived{0};
+      // Every thread takes one chunk: nobody's ends before all have begun.
+      pool.parallel_for(threads, 1, [&](std::int64_t, std::int64_t, int worker) {
+        allowed[static_cast<std::size_t>(worker)] = topology::allowed_cpus();
+        ++arrived;
+        while (arrived < threads) std::this_thread::yield();
+      });
+      for (std::size_t i = 0; i < allowed.size(); ++i)
+        EXPECT_EQ(allowed[i], std::vector<int>{cpus[i % cpus.size()]}) << i << " of " << threads;
+    }
+    EXPECT_EQ(topology::allowed_cpus(), before);
+  }
+}
+
+TEST(ThreadPool, APinThatIsNotAllowedIsAnError) {
+  const std::vector<int> before = topology::allowed_cpus();
+  const int none[] = {1 << 19};
+  for (const int threads : {1, 3}) EXPECT_THROW(ThreadPool(threads, none), SystemError);
+  EXPECT_EQ(topology::allowed_cpus(), before);
+}
+
 TEST(ThreadPool, StartsAndEndsWithoutWork) {
   for (int i = 0; i < 50; ++i) ThreadPool pool(1 + i % 5);
 }
@@ -171,6 +200,18 @@ TEST_F(Topology, SiblingsAreOneCore) {
   EXPECT_EQ(topology::distinct_cores(root_, {6}), 1);
   EXPECT_EQ(topology::distinct_cores(root_, {100, 101}), 2);  // nothing known of them
   EXPECT_EQ(topology::distinct_cores(root_, {}), 0);
+}
+
+TEST_F(Topology, ThreadsTakeOneCpuOfEachCoreFirst) {
+  for (int cpu = 0; cpu < 8; ++cpu) {
+    write("devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list",
+          std::to_string(cpu / 2 * 2) + "-" + std::to_string(cpu / 2 * 2 + 1) + "\n");
+  }
+  using Cpus = std::vector<int>;
+  EXPECT_EQ(topology::spread_over_cores(root_, {0, 1, 2, 3, 4, 5, 6, 7}), (Cpus{0, 2, 4, 6, 1, 3, 5, 7}));
+  EXPECT_EQ(topology::spread_over_cores(root_, {5, 4, 7}), (Cpus{5, 7, 4}));
+  EXPECT_EQ(topology::spread_over_cores(root_, {100, 101}), (Cpus{100, 101}));  // nothing known of them
+  EXPECT_EQ(topology::spread_over_cores(root_, {}), Cpus{});
 }
 
 TEST_F(Topology, QuotaOfVersionTwo) {

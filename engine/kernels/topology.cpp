@@ -4,10 +4,14 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
+#include <new>
 #include <set>
 #include <string>
+#include <system_error>
 #include <thread>
 
+#include "engine/error.h"
 #include "engine/kernels/thread_pool.h"
 
 namespace bitnet {
@@ -58,6 +62,13 @@ int quota_v1(const std::filesystem::path& directory) {
                  number_or_zero(first_line(directory / "cpu.cfs_period_us")));
 }
 
+/// What the logical CPUs of one core have in common and those of different cores have not.
+std::string core_of(const std::filesystem::path& sys, int cpu) {
+  std::string name = "cpu" + std::to_string(cpu);
+  std::string siblings = first_line(sys / "devices/system/cpu" / name / "topology/thread_siblings_list");
+  return siblings.empty() ? name : siblings;
+}
+
 bool lists_cpu_controller(const std::string& controllers) {
   return ("," + controllers + ",").find(",cpu,") != std::string::npos;
 }
@@ -66,13 +77,17 @@ bool lists_cpu_controller(const std::string& controllers) {
 
 int distinct_cores(const std::filesystem::path& sys, const std::vector<int>& cpus) {
   std::set<std::string> cores;
-  for (const int cpu : cpus) {
-    const std::string name = "cpu" + std::to_string(cpu);
-    const std::string siblings =
-        first_line(sys / "devices/system/cpu" / name / "topology/thread_siblings_list");
-    cores.insert(siblings.empty() ? name : siblings);
-  }
+  for (const int cpu : cpus) cores.insert(core_of(sys, cpu));
   return static_cast<int>(cores.size());
+}
+
+std::vector<int> spread_over_cores(const std::filesystem::path& sys, const std::vector<int>& cpus) {
+  std::map<std::string, std::size_t> seen;          // of each core, so far
+  std::map<std::size_t, std::vector<int>> by_turn;  // first of their cores, second of their cores, ...
+  for (const int cpu : cpus) by_turn[seen[core_of(sys, cpu)]++].push_back(cpu);
+  std::vector<int> order;
+  for (const auto& [turn, list] : by_turn) order.insert(order.end(), list.begin(), list.end());
+  return order;
 }
 
 int quota_cpus(const std::filesystem::path& proc_cgroup, const std::filesystem::path& cgroup_root) {
@@ -115,6 +130,21 @@ std::vector<int> allowed_cpus() {
   return cpus;
 }
 
+void bind(pthread_t thread, std::span<const int> cpus) {
+  if (cpus.empty()) return;
+  const int count = std::ranges::max(cpus) + 1;
+  cpu_set_t* const set = CPU_ALLOC(static_cast<std::size_t>(count));
+  if (set == nullptr) throw std::bad_alloc();
+  const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(count));
+  CPU_ZERO_S(bytes, set);
+  for (const int cpu : cpus) CPU_SET_S(static_cast<std::size_t>(cpu), bytes, set);
+  const int error = pthread_setaffinity_np(thread, bytes, set);
+  CPU_FREE(set);
+  if (error != 0)
+    throw SystemError("a thread cannot be pinned to CPU " + std::to_string(cpus.front()) + ": " +
+                      std::generic_category().message(error));
+}
+
 }  // namespace topology
 
 int physical_cores() {
@@ -125,6 +155,10 @@ int physical_cores() {
     cores = std::min(cores, quota);
   }
   return std::max(cores, 1);
+}
+
+std::vector<int> pinning_order() {
+  return topology::spread_over_cores("/sys", topology::allowed_cpus());
 }
 
 }  // namespace bitnet

@@ -1,7 +1,11 @@
 #pragma once
-// How many physical cores this process may use. Behind physical_cores(); apart for its tests.
+// Which physical cores this process may use. Behind physical_cores() and pinning_order(); apart for their
+// tests.
+
+#include <pthread.h>
 
 #include <filesystem>
+#include <span>
 #include <vector>
 
 namespace bitnet::topology {
@@ -10,6 +14,9 @@ namespace bitnet::topology {
 /// CPU without that file counts as a core of its own.
 int distinct_cores(const std::filesystem::path& sys, const std::vector<int>& cpus);
 
+/// The same CPUs, one of each core first, in the order given; then a second of each core, and so on.
+std::vector<int> spread_over_cores(const std::filesystem::path& sys, const std::vector<int>& cpus);
+
 /// The CPU quota of this process's control group and those above it, in CPUs rounded up; 0 when there is
 /// none. `proc_cgroup` is /proc/self/cgroup, `cgroup_root` where control groups are mounted. Versions 1
 /// and 2.
@@ -17,5 +24,8 @@ int quota_cpus(const std::filesystem::path& proc_cgroup, const std::filesystem::
 
 /// The logical CPUs that this thread may run on.
 std::vector<int> allowed_cpus();
+
+/// Lets a thread run on these CPUs only. Throws SystemError.
+void bind(pthread_t thread, std::span<const int> cpus);
 
 }  // namespace bitnet::topology

@@ -22,6 +22,10 @@ int thread_count(const ContextOptions& options) {
   return options.threads == 0 ? physical_cores() : options.threads;
 }
 
+std::vector<int> pinned_cpus(const ContextOptions& options) {
+  return options.pin ? pinning_order() : std::vector<int>{};
+}
+
 std::int64_t context_length(const Model& model, const ContextOptions& options) {
   return options.n_ctx > 0 ? std::min(options.n_ctx, model.config().n_ctx) : model.config().n_ctx;
 }
@@ -40,7 +44,7 @@ Context::Context(const Model& model, const ContextOptions& options)
       batch_(std::max<std::int64_t>(1, options.batch)),
       cache_(config_, context_length(model, options), options.sequences),
       operations_(config_, model.weights(), select_kernels(options.isa), thread_count(options),
-                  make_rope(model, options)) {
+                  make_rope(model, options), pinned_cpus(options)) {
   operations_.screen_after(options.screen_after, options.screen_min_bytes);
 }
 
@@ -277,7 +281,7 @@ OperationEvaluator::OperationEvaluator(const Model& model, const ContextOptions&
     : model_(model),
       config_(model.config()),
       operations_(config_, model.weights(), select_kernels(options.isa), thread_count(options),
-                  make_rope(model, options)) {}
+                  make_rope(model, options), pinned_cpus(options)) {}
 
 std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
   const Config& c = config_;

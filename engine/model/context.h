@@ -31,6 +31,7 @@ struct RecordedRope {
 struct ContextOptions {
   std::string isa;         // "" = the best (kernels.h)
   int threads = 0;         // 0 = physical cores
+  bool pin = false;        // threads to physical cores; the one that makes the context is thread 0
   std::int64_t n_ctx = 0;  // tokens per sequence; 0 = the model's context length
   int sequences = 1;
   std::int64_t batch = 256;  // rows evaluated at once; any value gives the same bits

@@ -61,11 +61,11 @@ std::array<Amount, Profile::kSteps.size()> attention_amounts(const Config& c,
 }  // namespace
 
 Operations::Operations(const Config& config, const Weights& weights, const Kernels& kernels, int threads,
-                       RopeTable rope)
+                       RopeTable rope, std::span<const int> cpus)
     : config_(config),
       weights_(weights),
       kernels_(kernels),
-      pool_(threads),
+      pool_(threads, cpus),
       rope_(std::move(rope)),
       kq_scale_(1.0f / std::sqrt(static_cast<float>(config.head_dim))),
       scores_(static_cast<std::size_t>(pool_.threads())) {

@@ -40,7 +40,7 @@ struct HeadWork {
 class Operations {
  public:
   Operations(const Config& config, const Weights& weights, const Kernels& kernels, int threads,
-             RopeTable rope);
+             RopeTable rope, std::span<const int> cpus = {});
 
   const Kernels& kernels() const { return kernels_; }
   int threads() const { return pool_.threads(); }
