@@ -1,6 +1,8 @@
 // Google Benchmark: every kernel of every instruction set this machine runs, on the shapes of BitNet b1.58
-// 2B-4T (width 2560, FFN 6912, 20 heads of 128, 5 KV heads, vocabulary 128256). One thread. Names read
-// operation/isa/shape; ops/s counts multiply-adds (or elements), bytes/s what must come from memory.
+// 2B-4T (width 2560, FFN 6912, 20 heads of 128, 5 KV heads, vocabulary 128256), and the limits they are held
+// against. One thread. Names read operation/isa/shape; the last number of a product's shape is the batch, the
+// tokens that it is given at once. ops/s counts multiply-adds (or elements), bytes/s what must come from
+// memory.
 
 #include <benchmark/benchmark.h>
 
@@ -8,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/kernels/huge_pages.h"
 #include "engine/kernels/kernels.h"
+#include "engine/kernels/limits.h"
 #include "engine/kernels/test_values.h"
 
 namespace bitnet {
@@ -274,6 +278,9 @@ void bench_argmax(benchmark::State& state, const Kernels& k, std::int64_t n) {
 
 using benchmark::RegisterBenchmark;
 
+/// From decoding one sequence to prefill.
+constexpr std::int64_t kBatches[] = {1, 8, 32, 128, 512};
+
 std::string name(std::string_view operation, const Kernels& k, const std::string& shape) {
   return std::string(operation) + "/" + std::string(k.name) + "/" + shape;
 }
@@ -291,7 +298,7 @@ void register_ternary_matmul(const Kernels& k) {
   };
   for (const Shape w :
        {Shape{2560, 2560}, Shape{640, 2560}, Shape{6912, 2560}, Shape{2560, 6912}, Shape{4096, 4096}}) {
-    for (const std::int64_t tokens : {1, 2, 4, 8, 32, 128, 512}) {
+    for (const std::int64_t tokens : kBatches) {
       const std::string shape =
           std::to_string(w.rows) + "x" + std::to_string(w.cols) + "x" + std::to_string(tokens);
       RegisterBenchmark(name("ternary_matmul", k, shape).c_str(), [&k, w, tokens](benchmark::State& s) {
@@ -305,7 +312,7 @@ void register_ternary_matmul(const Kernels& k) {
 template <class W, class T, class Kernel>
 void register_matmul(std::string_view operation, const Kernels& k, Kernel kernel) {
   constexpr std::int64_t n = 2560;
-  for (const std::int64_t tokens : {1, 2, 8, 64}) {
+  for (const std::int64_t tokens : kBatches) {
     const std::int64_t rows = tokens == 1 ? 128256 : 16384;
     const std::string shape = std::to_string(rows) + "x2560x" + std::to_string(tokens);
     RegisterBenchmark(name(operation, k, shape).c_str(), [kernel, rows, tokens](benchmark::State& s) {
@@ -327,7 +334,7 @@ void register_matmul_q8_0(const Kernels& k) {
   register_matmul<q8_0::Block, float>("matmul_q8_0", k, k.matmul_q8_0);
 }
 void register_matmul_q6_k(const Kernels& k) {
-  for (const std::int64_t tokens : {1, 2, 8, 64}) {
+  for (const std::int64_t tokens : kBatches) {
     const std::int64_t rows = tokens == 1 ? 128256 : 16384;
     RegisterBenchmark(
         name("matmul_q6_k", k, std::to_string(rows) + "x2560x" + std::to_string(tokens)).c_str(),
@@ -359,7 +366,7 @@ void register_decode_q6_k(const Kernels& k) {
 
 void register_rms_norm(const Kernels& k) {
   for (const std::int64_t n : {2560, 6912}) {
-    for (const std::int64_t rows : {1, 128}) {
+    for (const std::int64_t rows : kBatches) {
       RegisterBenchmark(name("rms_norm", k, std::to_string(n) + "x" + std::to_string(rows)).c_str(),
                         [&k, n, rows](benchmark::State& s) { bench_rms_norm(s, k, n, rows); });
     }
@@ -441,7 +448,7 @@ void register_screen_row(const Kernels& k) {
 }
 
 void register_screen_bounds(const Kernels& k) {
-  for (const std::int64_t tokens : {1, 2, 8, 32}) {
+  for (const std::int64_t tokens : kBatches) {
     const std::int64_t rows = tokens == 1 ? 128256 : 16384;
     RegisterBenchmark(
         name("screen_bounds", k, std::to_string(rows) + "x2560x" + std::to_string(tokens)).c_str(),
@@ -454,11 +461,33 @@ void register_argmax(const Kernels& k) {
                     [&k](benchmark::State& s) { bench_argmax(s, k, 128256); });
 }
 
+template <class T>
+void register_limit(std::string_view limit, const Kernels& k, std::int64_t (*loop)(const T*, std::int64_t)) {
+  RegisterBenchmark(name(limit, k, "limit").c_str(), [loop](benchmark::State& s) {
+    const std::vector<T> ones(64, T{1});
+    std::int64_t done = 0;
+    for (auto _ : s) done = loop(ones.data(), 100000);
+    report(s, done, 0);
+  });
+}
+
+void register_limit(std::string_view limit, const Kernels& k, decltype(LimitKernels::read) read) {
+  RegisterBenchmark(name(limit, k, "limit").c_str(), [read](benchmark::State& s) {
+    constexpr std::int64_t kBytes = std::int64_t{1} << 28;
+    const HugePages memory = allocate_huge_pages(kBytes);
+    std::fill_n(memory.get(), kBytes, std::byte{1});
+    for (auto _ : s) benchmark::DoNotOptimize(read(memory.get(), kBytes));
+    report(s, 0, kBytes);
+  });
+}
+
 void register_all() {
   for (const Kernels* table : compiled_kernels()) {
     if (!supported(*table)) continue;
 #define CROSSVAL_KERNEL(isa, operation, function) \
   if (table->name == #isa) register_##operation(*table);
+#define CROSSVAL_LIMIT(isa, limit, function) \
+  if (table->name == #isa) register_limit(#limit, *table, limit_kernels(*table).limit);
 #include "engine/kernels/kernels.inc"
   }
 }
