@@ -422,8 +422,9 @@ void quantize_blocks(std::span<const float> x, BlockCodes& out) {
     float greatest = 0;  // with its sign
     for (float v : block)
       if (std::fabs(v) > std::fabs(greatest)) greatest = v;
-    if (greatest == 0) continue;
     const float inverse = -127.0f / greatest;
+    // Of a zero block nothing is left, nor of one so small that the inverse overflows: its codes are 0.
+    if (greatest == 0 || std::isinf(inverse)) continue;
     for (std::size_t k = 0; k < block.size(); ++k)
       out.q[b * kQ6Values + k] =
           static_cast<std::int8_t>(std::min(127.0f, std::nearbyint(inverse * block[k])));
@@ -453,6 +454,26 @@ float dot_q6_k(const std::byte* row, const BlockCodes& x) {
     for (int l = 0; l < 8; ++l) lanes[l] = std::fma(d, static_cast<float>(sums[l]), lanes[l]);
   }
   return fold_sum(lanes);
+}
+
+// ---- Q8_0 and BF16 ----
+
+void decode_q8_0(const std::byte* row, std::int64_t n, float* out) {
+  for (std::int64_t b = 0; b < n / kQ8Values; ++b) {
+    const std::byte* block = row + b * kQ8Bytes;  // a binary16 scale, 32 codes
+    std::uint16_t scale = 0;
+    std::memcpy(&scale, block, sizeof(scale));
+    for (std::int64_t k = 0; k < kQ8Values; ++k)
+      out[b * kQ8Values + k] = f16_to_f32(scale) * static_cast<float>(static_cast<std::int8_t>(block[2 + k]));
+  }
+}
+
+void decode_bf16(const std::byte* row, std::int64_t n, float* out) {
+  for (std::int64_t k = 0; k < n; ++k) {
+    std::uint16_t upper = 0;
+    std::memcpy(&upper, row + 2 * k, sizeof(upper));
+    out[k] = std::bit_cast<float>(static_cast<std::uint32_t>(upper) << 16);
+  }
 }
 
 }  // namespace crossval::emulation

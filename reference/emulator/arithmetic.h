@@ -80,4 +80,10 @@ inline constexpr std::int64_t kQ6Bytes = 210;
 void decode_q6_k(const std::byte* row, std::int64_t n, float* out);
 float dot_q6_k(const std::byte* row, const BlockCodes& x);
 
+inline constexpr std::int64_t kQ8Values = 32;
+inline constexpr std::int64_t kQ8Bytes = 34;
+/// One row of Q8_0 (n a multiple of 32) or of BF16.
+void decode_q8_0(const std::byte* row, std::int64_t n, float* out);
+void decode_bf16(const std::byte* row, std::int64_t n, float* out);
+
 }  // namespace crossval::emulation

@@ -158,10 +158,11 @@ struct Emulator::Impl {
   }
 
   // F16 and F32 weights. One token: the input is rounded to the weights' type, 6.3 or 6.5. Several: 6.4 with
-  // the input as it is, where tinyBLAS is built in and takes the row length.
+  // the input as it is, where tinyBLAS is built in and takes the row length. BF16 and Q8_0: 6.5 always.
   Rows multiply_float(const Matrix& m, const Rows& x, bool several) {
-    const bool tiny = several && options.tinyblas && m.cols % options.width == 0;
     const bool half = m.type == TensorType::f16;
+    const bool native = half || m.type == TensorType::f32;
+    const bool tiny = native && several && options.tinyblas && m.cols % options.width == 0;
     const auto dot = tiny ? loops.dot_tiny : half ? loops.dot_f16 : loops.dot_f32;
     std::vector<float> input = x.values;
     if (half && !tiny) input = rounded_f16(x.values.data(), std::ssize(x.values));
@@ -437,6 +438,12 @@ struct Emulator::Impl {
         break;
       case TensorType::q6_k:
         decode_q6_k(m.data + r * (m.cols / kQ6Values * kQ6Bytes), m.cols, row);
+        break;
+      case TensorType::q8_0:
+        decode_q8_0(m.data + r * (m.cols / kQ8Values * kQ8Bytes), m.cols, row);
+        break;
+      case TensorType::bf16:
+        decode_bf16(m.data + r * m.cols * 2, m.cols, row);
         break;
       default:
         for (std::int64_t k = 0; k < m.cols; ++k) {

@@ -163,7 +163,10 @@ INSTANTIATE_TEST_SUITE_P(
                       RandomModel{"b25_80", "bitnet-25", 640, 896, 8, 2, 80, TensorType::f16},
                       RandomModel{"b25_one_head", "bitnet-25", 128, 384, 1, 1, 128, TensorType::f32},
                       RandomModel{"bitnet_96", "bitnet", 384, 1152, 4, 4, 96, TensorType::f16},
-                      RandomModel{"bitnet_64_f32", "bitnet", 256, 640, 4, 4, 64, TensorType::f32}),
+                      RandomModel{"bitnet_64_f32", "bitnet", 256, 640, 4, 4, 64, TensorType::f32},
+                      RandomModel{"b158_q6_k", "bitnet-b1.58", 512, 768, 8, 2, 64, TensorType::q6_k},
+                      RandomModel{"b158_q8_0", "bitnet-b1.58", 384, 768, 3, 1, 128, TensorType::q8_0},
+                      RandomModel{"b25_bf16", "bitnet-25", 640, 896, 8, 2, 80, TensorType::bf16}),
     [](const auto& of) { return std::string(of.param.name); });
 
 testing::TestShape small(const char* architecture) {
@@ -178,7 +181,8 @@ testing::TestShape small(const char* architecture) {
 
 TEST(EngineIsEmulator, ArchitectureLlama) {
   for (const bool untied : {false, true})
-    for (const TensorType embedding : {TensorType::f16, TensorType::f32}) {
+    for (const TensorType embedding :
+         {TensorType::f16, TensorType::f32, TensorType::bf16, TensorType::q8_0, TensorType::q6_k}) {
       const bitnet::testing::TemporaryDirectory folder;
       testing::TestShape shape = small("llama");
       shape.untied = untied;
@@ -353,6 +357,38 @@ TEST_F(EmulatorOf, ABlockQuantizedHeadTakesItsOwnSums) {
       EXPECT_TRUE(same_bits(logits.values[static_cast<std::size_t>(t * 260 + v)],
                             emulation::dot_q6_k(head.data.data() + v * emulation::kQ6Bytes, codes)));
     }
+}
+
+// Where bitnet.cpp's own arithmetic depends on the number of tokens, that of the engine does not.
+TEST_F(EmulatorOf, HeadsOfOurOwnArithmeticTakeTokensTogetherOrApart) {
+  for (const TensorType type : {TensorType::bf16, TensorType::q8_0, TensorType::q6_k}) {
+    testing::TestShape shape = small("llama");
+    shape.embedding = type;
+    testing::TestModel(shape).write(folder / "model.gguf");
+    const auto model = bitnet::Model::load(folder / "model.gguf");
+    bitnet::Context engine(model, {.threads = 2});
+    Emulator emulator(model.file(), own_rope());
+    const auto together = evaluate(engine, some_tokens(7, 260));
+    const Shown& norm = together[together.size() - 2];
+    bitnet::Operation op;
+    op.output = {Tap::result_output, -1};
+    const std::vector<std::int32_t> positions = {0, 1, 2, 3, 4, 5, 6};
+    op.positions = positions;
+    op.a = norm.values.data();
+    const auto logits = emulator.evaluate(op);
+    ASSERT_EQ(logits.size(), together.back().values.size());
+    for (std::size_t i = 0; i < logits.size(); ++i)
+      ASSERT_TRUE(same_bits(logits[i], together.back().values[i])) << i;
+  }
+}
+
+TEST_F(EmulatorOf, RefusesProjectionsThatOnlyAHeadMayBe) {
+  testing::TestModel model(small("llama"));
+  auto& gate = model.at("blk.1.ffn_gate.weight");
+  gate.type = TensorType::bf16;
+  model.write(folder / "model.gguf");
+  const auto file = bitnet::gguf::File::open(folder / "model.gguf");
+  EXPECT_THROW(Emulator(file, own_rope()), bitnet::InputError);
 }
 
 TEST_F(EmulatorOf, EvaluatesEachOperationAsItsForwardPassDoes) {

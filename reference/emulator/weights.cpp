@@ -37,9 +37,7 @@ class Loader {
     switch (tensor.type) {
       case TensorType::f32:
       case TensorType::f16:
-        break;
       case TensorType::q6_k:
-        if (cols % kQ6Values != 0) file_.fail(name, "Q6_K needs rows of a multiple of 256");
         break;
       case TensorType::i2_s:
         if (cols % 128 != 0 || rows % 4 != 0)
@@ -52,6 +50,14 @@ class Loader {
         refuse_type(tensor, "I2_S, F16, F32 or Q6_K");
     }
     return m;
+  }
+
+  // Embedding or head. BF16 and Q8_0 have the engine's arithmetic (design.md 9), not bitnet.cpp's.
+  Matrix table(const std::string& name, std::int64_t cols, std::int64_t rows) {
+    const auto* tensor = file_.find_tensor(name);
+    if (tensor && (tensor->type == TensorType::bf16 || tensor->type == TensorType::q8_0))
+      return {take(name, cols, rows).data.data(), tensor->type, rows, cols, 1};
+    return matrix(name, cols, rows);
   }
 
   // name: without ".weight".
@@ -106,7 +112,7 @@ Weights load_weights(const bitnet::gguf::File& file, const bitnet::Config& c) {
   Loader load(file, c);
   const bool llama = c.architecture == bitnet::Architecture::llama;
   Weights w;
-  w.token_embd = load.matrix("token_embd.weight", c.n_embd, c.n_vocab);
+  w.token_embd = load.table("token_embd.weight", c.n_embd, c.n_vocab);
   for (std::int64_t i = 0; i < c.n_layer; ++i) {
     const std::string blk = "blk." + std::to_string(i) + ".";
     Layer l;
@@ -127,7 +133,7 @@ Weights load_weights(const bitnet::gguf::File& file, const bitnet::Config& c) {
   }
   w.output_norm = load.vector("output_norm.weight", c.n_embd);
   w.head = w.token_embd;
-  if (llama && load.has("output.weight")) w.head = load.matrix("output.weight", c.n_embd, c.n_vocab);
+  if (llama && load.has("output.weight")) w.head = load.table("output.weight", c.n_embd, c.n_vocab);
   if (c.architecture != bitnet::Architecture::bitnet) {
     load.ignore("output.weight");
     if (load.has("rope_freqs.weight")) w.rope_divisors = load.vector("rope_freqs.weight", c.n_rot / 2);

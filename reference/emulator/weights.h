@@ -16,7 +16,7 @@ class File;
 
 namespace crossval::emulation {
 
-/// I2_S, F16, F32 or Q6_K, as it lies in the file.
+/// I2_S, F16, F32 or Q6_K, as it lies in the file; embedding and head may be BF16 or Q8_0 too.
 struct Matrix {
   const std::byte* data = nullptr;
   bitnet::TensorType type = bitnet::TensorType::f32;

@@ -4,8 +4,8 @@
 //   [BitNet] BitNet: Scaling 1-bit Transformers for Large Language Models, arXiv 2310.11453
 //   [RoPE]   RoFormer: Enhanced Transformer with Rotary Position Embedding, arXiv 2104.09864
 // Everything is double precision, except where the model itself is defined by a narrower type: the int8 codes
-// before a ternary product, and the binary16 of keys, values, queries, probabilities and of the input of an
-// F16 head.
+// before a ternary product and before a Q6_K head, and the binary16 of keys, values, queries, probabilities
+// and of the input of an F16 head.
 
 #include "reference/oracle/oracle.h"
 
@@ -49,7 +49,7 @@ struct Ternary {
 
 struct Matrix {
   const std::byte* data = nullptr;    // (rows, cols), mapped
-  TensorType type = TensorType::f32;  // or f16
+  TensorType type = TensorType::f32;  // or f16, bf16, q8_0, q6_k
   std::int64_t rows = 0;
   std::int64_t cols = 0;
 };
@@ -110,7 +110,16 @@ class Loader {
 
   Matrix matrix(const std::string& name, std::int64_t cols, std::int64_t rows) {
     const auto& tensor = take(name, cols, rows);
-    if (tensor.type != TensorType::f16 && tensor.type != TensorType::f32) refuse_type(tensor, "F16 or F32");
+    switch (tensor.type) {
+      case TensorType::f32:
+      case TensorType::f16:
+      case TensorType::bf16:
+      case TensorType::q8_0:
+      case TensorType::q6_k:
+        break;
+      default:
+        refuse_type(tensor, "F32, F16, BF16, Q8_0 or Q6_K");
+    }
     return {tensor.data.data(), tensor.type, rows, cols};
   }
 
@@ -294,6 +303,57 @@ double dot(const float* w, const double* x, std::int64_t n) {
 
 }  // namespace
 
+// ---- Embedding and head ----
+
+std::uint16_t word(const std::byte* p) {
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, p, 2);
+  return bits;
+}
+
+// Q8_0: 34 bytes hold 32 weights, a binary16 scale and their int8 codes.
+void decode_q8_0(const std::byte* row, std::int64_t n, float* weights) {
+  for (std::int64_t k = 0; k < n; ++k) {
+    const std::byte* block = row + k / 32 * 34;
+    const int code = static_cast<std::int8_t>(block[2 + k % 32]);
+    weights[k] = static_cast<float>(numbers::f16_value(word(block)) * code);
+  }
+}
+
+// Q6_K: 210 bytes hold 256 weights: 128 bytes with the lower four bits of each, 64 with the upper two, 16
+// int8 scales for 16 weights each, and the binary16 scale of these (reference-semantics 6.11). The product
+// has at most 24 bits.
+void decode_q6_k(const std::byte* row, std::int64_t n, float* weights) {
+  for (std::int64_t e = 0; e < n; ++e) {
+    const std::byte* block = row + e / 256 * 210;
+    const std::int64_t half = e % 256 / 128, quarter = e % 128 / 32, place = e % 32;
+    const auto lower = std::to_integer<int>(block[64 * half + 32 * (quarter % 2) + place]);
+    const auto upper = std::to_integer<int>(block[128 + 32 * half + place]);
+    const int nibble = quarter < 2 ? lower % 16 : lower / 16;
+    const int value = nibble + 16 * ((upper >> (2 * quarter)) % 4) - 32;
+    const int scale = static_cast<std::int8_t>(block[192 + e % 256 / 16]);
+    weights[e] = static_cast<float>(numbers::f16_value(word(block + 208)) * scale * value);
+  }
+}
+
+// What a Q6_K head sees of its input: per 256 numbers int8 codes, in binary32 as the reference does it
+// (reference-semantics 6.11), times what one code is worth. Where that is infinite there are no codes.
+void round_to_blocks(double* x, std::int64_t n) {
+  for (double* block = x; block < x + n; block += 256) {
+    float greatest = 0;  // with its sign
+    for (int k = 0; k < 256; ++k) {
+      const auto value = static_cast<float>(block[k]);
+      if (std::fabs(value) > std::fabs(greatest) || std::isnan(value)) greatest = value;
+    }
+    const float inverse = -127.0f / greatest;
+    const bool none = greatest == 0 || std::isinf(inverse);
+    for (int k = 0; k < 256; ++k) {
+      const float code = std::min(127.0f, std::nearbyint(inverse * static_cast<float>(block[k])));
+      block[k] = none ? 0 : static_cast<double>(1.0f / inverse) * static_cast<double>(code);
+    }
+  }
+}
+
 // ---- The model ----
 
 struct Oracle::Impl {
@@ -453,9 +513,10 @@ struct Oracle::Impl {
     return a;
   }
 
-  // Logits: (T, d) -> (T, V). The input is rounded to the type of the head's weights.
+  // Logits: (T, d) -> (T, V). The input is rounded to what the type of the head's weights is multiplied with.
   Rows head(Rows x) {
     for (double& v : x.values) v = w.head.type == TensorType::f16 ? numbers::to_f16(v) : numbers::to_f32(v);
+    if (w.head.type == TensorType::q6_k) round_to_blocks(x.values.data(), std::ssize(x.values));
     Rows y(x.count(), c.n_vocab);
     std::vector<float> rows(pool.threads() * c.n_embd);  // (threads, d)
     pool.parallel_for(c.n_vocab, 16, [&](std::int64_t begin, std::int64_t end, int worker) {
@@ -597,14 +658,22 @@ struct Oracle::Impl {
 
   // One row of the embedding or head, exactly.
   void decode_row(const Matrix& m, std::int64_t r, float* row) const {
-    if (m.type == TensorType::f32) {
-      std::memcpy(row, m.data + r * m.cols * 4, m.cols * 4);
-      return;
-    }
-    for (std::int64_t k = 0; k < m.cols; ++k) {
-      std::uint16_t bits = 0;
-      std::memcpy(&bits, m.data + (r * m.cols + k) * 2, 2);
-      row[k] = w.f16_values[bits];
+    switch (m.type) {
+      case TensorType::f16:
+        for (std::int64_t k = 0; k < m.cols; ++k) row[k] = w.f16_values[word(m.data + (r * m.cols + k) * 2)];
+        break;
+      case TensorType::bf16:  // the upper half of a binary32 number
+        for (std::int64_t k = 0; k < m.cols; ++k)
+          row[k] = std::bit_cast<float>(std::uint32_t{word(m.data + (r * m.cols + k) * 2)} << 16);
+        break;
+      case TensorType::q8_0:
+        decode_q8_0(m.data + r * m.cols / 32 * 34, m.cols, row);
+        break;
+      case TensorType::q6_k:
+        decode_q6_k(m.data + r * m.cols / 256 * 210, m.cols, row);
+        break;
+      default:
+        std::memcpy(row, m.data + r * m.cols * 4, m.cols * 4);
     }
   }
 

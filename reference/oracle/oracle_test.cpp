@@ -407,19 +407,53 @@ TEST(OracleOperation, ElementwiseOperationsAreExactInDouble) {
 }
 
 TEST(OracleOperation, HeadRoundsItsInputToItsOwnType) {
-  for (const bool half : {true, false}) {
+  using bitnet::TensorType;
+  for (const TensorType type :
+       {TensorType::f16, TensorType::f32, TensorType::bf16, TensorType::q8_0, TensorType::q6_k}) {
     TestShape shape;
-    shape.embedding = half ? bitnet::TensorType::f16 : bitnet::TensorType::f32;
+    shape.n_embd = 256;
+    shape.embedding = type;
     TestModel model(shape);
     const Loaded loaded(model);
     Oracle oracle = loaded.oracle();
     const float x = 1 + 0x1p-12f;  // halfway below the first number after 1 that binary16 has
-    const auto y = run(oracle, {Tap::result_output, -1}, {.a = one_hot(128, 9, x)});
+    double seen = static_cast<double>(x);
+    if (type == TensorType::f16) seen = 1;
+    if (type == TensorType::q6_k) seen = -127 * static_cast<double>(1 / (-127 / x));
+    const auto y = run(oracle, {Tap::result_output, -1}, {.a = one_hot(256, 9, x)});
     ASSERT_EQ(y.size(), 260u);
     const auto& table = model.at("token_embd.weight").values;
-    for (std::size_t m = 0; m < 260; ++m)
-      EXPECT_EQ(y[m], (half ? 1.0 : static_cast<double>(x)) * static_cast<double>(table[m * 128 + 9]));
+    for (std::size_t m = 0; m < 260; ++m) EXPECT_EQ(y[m], seen * static_cast<double>(table[m * 256 + 9]));
+    // All weights of a row, one after another.
+    const std::vector<std::int32_t> tokens = {77};
+    const auto row = run(oracle, {Tap::inp_embd, -1}, {.tokens = tokens});
+    EXPECT_TRUE(std::ranges::equal(row, std::span(table).subspan(77 * 256, 256)));
   }
+}
+
+TEST(OracleOperation, Q6KHeadSeesCodesOfItsInput) {
+  TestShape shape;
+  shape.n_embd = 256;
+  shape.embedding = bitnet::TensorType::q6_k;
+  TestModel model(shape);
+  const Loaded loaded(model);
+  Oracle oracle = loaded.oracle();
+  std::vector<float> x(256);
+  x[3] = -254;  // one code is worth 2
+  x[4] = 3;     // codes 1.5, 2.5 and 3.5 are ties
+  x[5] = 5;
+  x[6] = -7;
+  x[7] = 0.9f;
+  const std::vector<std::pair<std::size_t, double>> seen = {{3, -254}, {4, 4}, {5, 4}, {6, -8}};
+  const auto y = run(oracle, {Tap::result_output, -1}, {.a = x});
+  for (std::size_t m = 0; m < 260; ++m) {
+    double logit = 0;
+    for (const auto& [k, value] : seen)
+      logit += value * static_cast<double>(model.at("token_embd.weight").values[m * 256 + k]);
+    EXPECT_EQ(y[m], logit);  // all numbers are short: nothing is rounded
+  }
+  for (const double logit : run(oracle, {Tap::result_output, -1}, {.a = std::vector<float>(256)}))
+    EXPECT_EQ(logit, 0);
 }
 
 TEST(OracleOperation, HeadOfItsOwnIsUsed) {

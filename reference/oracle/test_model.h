@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/formats/bf16.h"
 #include "engine/formats/f16.h"
 #include "engine/formats/tensor_type.h"
 #include "engine/gguf/writer.h"
@@ -36,7 +37,7 @@ struct TestShape {
   bool biases = false;                                     // after every projection
   bool factors = false;                                    // tensors `.scale`, of architecture bitnet
   float weight_scale = 1;                                  // of the ternary matrices, times 0.25 to 1.25
-  bitnet::TensorType embedding = bitnet::TensorType::f16;  // or F32; Q6_K, whose values are not kept
+  bitnet::TensorType embedding = bitnet::TensorType::f16;  // or F32, BF16, Q8_0, Q6_K
 };
 
 struct TestModel {
@@ -46,6 +47,7 @@ struct TestModel {
     bitnet::TensorType type{};
     std::vector<float> values;  // as real numbers; ternary: -1, 0, 1 and `scale`
     float scale = 1;
+    std::vector<std::byte> blocks;  // of Q8_0 and Q6_K: the bytes that the values were read from
   };
 
   TestShape shape;
@@ -139,13 +141,14 @@ struct TestModel {
 
   void add(const std::string& name, const std::vector<std::uint64_t>& ne, bitnet::TensorType type) {
     using bitnet::TensorType;
-    Tensor tensor{name, ne, type, {}, 1};
-    if (type == TensorType::q6_k) {
+    Tensor tensor{name, ne, type, {}, 1, {}};
+    std::uint64_t n = 1;
+    for (std::uint64_t extent : ne) n *= extent;
+    if (type == TensorType::q8_0 || type == TensorType::q6_k) {
+      make_blocks(tensor, n);
       tensors.push_back(std::move(tensor));
       return;
     }
-    std::uint64_t n = 1;
-    for (std::uint64_t extent : ne) n *= extent;
     for (std::uint64_t i = 0; i < n; ++i) {
       float value = 0;
       if (type == TensorType::i2_s)
@@ -155,10 +158,42 @@ struct TestModel {
       else
         value = 4 * uniform() - 2;
       if (type == TensorType::f16) value = bitnet::f16_to_f32(bitnet::f32_to_f16(value));
+      if (type == TensorType::bf16) value = bitnet::bf16_to_f32(bitnet::f32_to_bf16(value));
       tensor.values.push_back(value);
     }
     if (type == TensorType::i2_s) tensor.scale = (0.25f + uniform()) * shape.weight_scale;
     tensors.push_back(std::move(tensor));
+  }
+
+  // Random bytes but for the binary16 scale, a power of two with which values stay below 8; what they mean by
+  // the layouts' formulas (Q6_K: reference-semantics 6.11).
+  void make_blocks(Tensor& tensor, std::uint64_t n) {
+    const bool q6 = tensor.type == bitnet::TensorType::q6_k;
+    const std::size_t elements = q6 ? 256 : 32, bytes = q6 ? 210 : 34, scale_at = q6 ? 208 : 0;
+    const bitnet::f16 scale = q6 ? 0x1800 : 0x2c00;  // 2^-9, 2^-4
+    tensor.blocks.resize(n / elements * bytes);
+    for (std::byte& byte : tensor.blocks) byte = static_cast<std::byte>(random());
+    for (std::size_t b = 0; b < n / elements; ++b) {
+      std::byte* block = tensor.blocks.data() + b * bytes;
+      std::memcpy(block + scale_at, &scale, 2);
+      const auto number = [&](std::size_t at) {
+        return static_cast<int>(static_cast<std::int8_t>(block[at]));
+      };
+      const auto bits = [&](std::size_t at, std::size_t shift, int mask) {
+        return (std::to_integer<int>(block[at]) >> shift) & mask;
+      };
+      for (std::size_t e = 0; e < elements; ++e) {
+        if (!q6) {
+          tensor.values.push_back(0x1p-4f * static_cast<float>(number(2 + e)));
+          continue;
+        }
+        const std::size_t h = e / 128, k = e % 128 / 32, l = e % 32;
+        const int low = bits(64 * h + 32 * (k & 1) + l, 4 * (k / 2), 15);
+        const int high = bits(128 + 32 * h + l, 2 * k, 3);
+        tensor.values.push_back(0x1p-9f *
+                                static_cast<float>(number(192 + e / 16) * ((low | high << 4) - 32)));
+      }
+    }
   }
 
   // The I2_S layout by its formula over the flat list of weights (reference-semantics 2.2).
@@ -166,15 +201,8 @@ struct TestModel {
     using bitnet::TensorType;
     const std::size_t n = tensor.values.size();
     std::vector<std::byte> bytes;
-    if (tensor.type == TensorType::q6_k) {
-      // 256 values in 210 bytes, the last two a binary16 scale: 2^-9 here. The others may be anything.
-      std::mt19937_64 any(tensor.ne[1]);
-      bytes.resize(tensor.ne[0] / 256 * tensor.ne[1] * 210);
-      for (std::byte& byte : bytes) byte = static_cast<std::byte>(any());
-      for (std::size_t end = 210; end <= bytes.size(); end += 210) {
-        bytes[end - 2] = std::byte{0x00};
-        bytes[end - 1] = std::byte{0x18};
-      }
+    if (!tensor.blocks.empty()) {
+      bytes = tensor.blocks;
     } else if (tensor.type == TensorType::f32) {
       bytes.resize(4 * n);
       std::memcpy(bytes.data(), tensor.values.data(), bytes.size());
@@ -183,6 +211,12 @@ struct TestModel {
       for (std::size_t i = 0; i < n; ++i) {
         const bitnet::f16 half = bitnet::f32_to_f16(tensor.values[i]);
         std::memcpy(bytes.data() + 2 * i, &half, 2);
+      }
+    } else if (tensor.type == TensorType::bf16) {
+      bytes.resize(2 * n);
+      for (std::size_t i = 0; i < n; ++i) {
+        const bitnet::bf16 upper = bitnet::f32_to_bf16(tensor.values[i]);
+        std::memcpy(bytes.data() + 2 * i, &upper, 2);
       }
     } else {
       bytes.resize(n / 4 + 32);
