@@ -5,6 +5,7 @@
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -114,10 +115,60 @@ void expect_independent_rows(const Kernels& kernels) {
   if (!text.empty()) RC_FAIL(text);
 }
 
+/// The same for the types that a head may have besides.
+void expect_independent_head_rows(const Kernels& kernels) {
+  const auto cols = 256 * *rc::gen::inRange<std::int64_t>(1, 5);
+  const auto rows = *rc::gen::inRange<std::int64_t>(1, 12);
+  const auto tokens = *rc::gen::inRange<std::int64_t>(1, 9);
+  const auto split = *rc::gen::inRange<std::int64_t>(0, rows + 1);
+  Random random(*rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>()));
+  const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
+  const auto drawn = [&]<class T>(std::int64_t n, std::vector<T> values) {
+    values.resize(size(n / elements_in<T>));
+    fill(values.data(), values.data() + values.size(), Values::ordinary, random);
+    return values;
+  };
+  const auto x = drawn(tokens * cols, std::vector<float>());
+  const auto bf = drawn(rows * cols, std::vector<bf16>());
+  const auto q8 = drawn(rows * cols, std::vector<q8_0::Block>());
+  const auto q6 = drawn(rows * cols, std::vector<q6_k::Block>());
+  std::vector<std::int8_t> codes(x.size());
+  std::vector<float> scales(x.size() / 256);
+  std::vector<std::int16_t> offsets(x.size() / 2);
+  kernels.quantize_blocks(x.data(), tokens * cols, codes.data(), scales.data(), offsets.data());
+
+  // Logits of `n` activations from row t on for some rows of the three heads.
+  const auto multiply = [&](std::int64_t t, std::int64_t n, std::int64_t begin, std::int64_t end,
+                            std::vector<float>& y) {
+    const float* in = &x[size(t * cols)];
+    float* const out = &y[size(t * rows)];
+    kernels.matmul_bf16(bf.data(), cols, begin, end, in, n, cols, out, rows);
+    kernels.matmul_q8_0(q8.data(), cols, begin, end, in, n, cols, out + tokens * rows, rows);
+    const std::int64_t block = t * cols / 256;
+    kernels.matmul_q6_k(q6.data(), cols, begin, end,
+                        {&codes[size(t * cols)], &scales[size(block)], &offsets[size(t * cols / 2)], n},
+                        out + 2 * tokens * rows, rows);
+  };
+  std::vector<float> together(size(3 * tokens * rows));
+  multiply(0, tokens, 0, rows, together);
+  std::vector<float> apart(together.size());
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    multiply(t, 1, 0, split, apart);
+    multiply(t, 1, split, rows, apart);
+  }
+  const std::string text =
+      difference("rows", together.data(), apart.data(), static_cast<std::int64_t>(apart.size()));
+  if (!text.empty()) RC_FAIL(text);
+}
+
 #define CROSSVAL_ISA(isa, base, runs, description)                            \
   RC_GTEST_PROP(KernelProperties, isa##_rows_are_independent, ()) {           \
     if (!supported(table(#isa))) RC_SUCCEED("this machine cannot run " #isa); \
     expect_independent_rows(table(#isa));                                     \
+  }                                                                           \
+  RC_GTEST_PROP(KernelProperties, isa##_head_rows_are_independent, ()) {      \
+    if (!supported(table(#isa))) RC_SUCCEED("this machine cannot run " #isa); \
+    expect_independent_head_rows(table(#isa));                                \
   }
 #include "engine/kernels/kernels.inc"
 
@@ -140,6 +191,44 @@ RC_GTEST_PROP(KernelProperties, quantized_rows_are_near_what_they_stand_for, ())
     total += codes[k];
   }
   RC_ASSERT(total == sum);
+}
+
+/// Quantized weights lie within half a step of what they were.
+RC_GTEST_PROP(FormatProperties, q8_0_blocks_are_near_what_they_stand_for, ()) {
+  Random random(*rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>()));
+  std::vector<float> w(32 * static_cast<std::size_t>(*rc::gen::inRange(1, 9)));
+  fill(w.data(), w.data() + w.size(), *rc::gen::element(Values::ordinary, Values::outlier, Values::ties),
+       random);
+  std::vector<q8_0::Block> blocks(w.size() / 32);
+  q8_0::quantize(w, blocks);
+  std::vector<float> back(w.size());
+  select_kernels().decode_q8_0(blocks.data(), static_cast<std::int64_t>(w.size()), back.data());
+  for (std::size_t k = 0; k < w.size(); ++k) {
+    // d is rounded to 11 bits, so 127 steps may end short of the greatest weight by 127 * 2^-11 of one.
+    const double step = static_cast<double>(f16_to_f32(blocks[k / 32].d));
+    RC_ASSERT(std::abs(static_cast<double>(back[k]) - static_cast<double>(w[k])) <= 0.5001 * step);
+  }
+}
+
+RC_GTEST_PROP(FormatProperties, q6_k_blocks_are_near_what_they_stand_for, ()) {
+  Random random(*rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>()));
+  std::vector<float> w(256 * static_cast<std::size_t>(*rc::gen::inRange(1, 4)));
+  fill(w.data(), w.data() + w.size(), *rc::gen::element(Values::ordinary, Values::outlier, Values::ties),
+       random);
+  std::vector<q6_k::Block> blocks(w.size() / 256);
+  q6_k::quantize(w, blocks);
+  std::vector<float> back(w.size());
+  select_kernels().decode_q6_k(blocks.data(), static_cast<std::int64_t>(w.size()), back.data());
+  for (std::size_t k = 0; k < w.size(); ++k) {
+    // Half a step; at the ends of the values a step more, and what the scale's rounding to a multiple of d,
+    // half of one, cuts off 32 times.
+    const q6_k::Block& block = blocks[k / 256];
+    const double d = static_cast<double>(f16_to_f32(block.d));
+    const double step = std::abs(d * block.scales[k % 256 / 16]);
+    const bool inside = std::abs(q6_k::value_at(block, static_cast<int>(k % 256))) < 31;
+    const double allowed = inside && step > 0 ? 0.5001 * step : 1.0001 * step + 16.01 * d;
+    RC_ASSERT(std::abs(static_cast<double>(back[k]) - static_cast<double>(w[k])) <= allowed);
+  }
 }
 
 }  // namespace

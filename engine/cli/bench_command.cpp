@@ -25,6 +25,7 @@ void run(const Flags& flags) {
   const double load = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const BenchOptions& o = flags.options;
   const BenchResult r = bench(model, o);
+  const std::string_view head_type = type_name(static_cast<std::uint32_t>(model.weights().output.type()));
   const std::int64_t prefilled = o.prompt_tokens * o.repetitions;
   const std::int64_t decoded = o.gen_tokens * o.sequences * o.repetitions;
   if (flags.json) {
@@ -33,6 +34,7 @@ void run(const Flags& flags) {
                           {"threads", r.threads},
                           {"pinned", o.pin},
                           {"head", r.screened() ? "screened" : "full"},
+                          {"head_type", head_type},
                           {"depth", o.depth},
                           {"sequences", o.sequences},
                           {"prefill", {{"tokens", o.prompt_tokens}, {"tok_s", r.prefill}}},
@@ -63,11 +65,11 @@ void run(const Flags& flags) {
               << r.decode.size() << "), " << r.bytes_per_token(o.sequences) / 1e6
               << " MB of weights read per token\n";
   if (r.screened())
-    std::cout << "head screened: " << r.head.screened << " of " << r.head.tokens << " tokens, "
+    std::cout << head_type << " head screened: " << r.head.screened << " of " << r.head.tokens << " tokens, "
               << r.survivors_per_token() << " survivors each; screen of " << (r.head.screen_bytes >> 20)
               << " MiB made in " << r.head.screen_seconds << " s\n";
   else if (!r.decode.empty())
-    std::cout << "head read in full\n";
+    std::cout << head_type << " head read in full\n";
   if (r.limits) print_limits(std::cout, *r.limits);
   if (r.prefill_profile) print_profile(std::cout, "prefill", *r.prefill_profile, prefilled, *r.limits);
   if (r.decode_profile) print_profile(std::cout, "decode", *r.decode_profile, decoded, *r.limits);

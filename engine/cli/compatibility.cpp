@@ -160,6 +160,9 @@ void judge_tensor_types(const Facts& f, Compatibility& c) {
     if (!seen.insert(tensor.type).second) continue;
     if (tensor.type == TensorType::tl1 || tensor.type == TensorType::tl2)
       c.remarks.push_back("TL1 and TL2 run only in a build whose kernels were generated for these shapes");
+    if (tensor.type == TensorType::bf16 || tensor.type == TensorType::q8_0)
+      c.remarks.push_back("products of " + std::string(type_name(static_cast<std::uint32_t>(tensor.type))) +
+                          " are not rounded there as they are here: the logits differ in their last bits");
   }
 }
 

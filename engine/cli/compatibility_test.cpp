@@ -59,6 +59,16 @@ TEST(Compatibility, SyntheticModelsLoad) {
   }
 }
 
+TEST(Compatibility, HeadsOfOurOwnArithmeticAreRemarked) {
+  for (const auto type :
+       {TensorType::f16, TensorType::f32, TensorType::q6_k, TensorType::q8_0, TensorType::bf16}) {
+    const Compatibility c = judge([&](SynthShape& s) { s.embedding = type; });
+    EXPECT_TRUE(c.loads);
+    EXPECT_EQ(mentions(c.remarks, "differ in their last bits"),
+              type == TensorType::q8_0 || type == TensorType::bf16);
+  }
+}
+
 TEST(Compatibility, AnUntiedHeadIsRefusedOrIgnored) {
   const Compatibility old = judge([](SynthShape& s) { s.architecture = "bitnet", s.untied = true; });
   EXPECT_FALSE(old.loads);

@@ -1,22 +1,26 @@
 #include "engine/gguf/checks.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 
 #include "engine/formats/i2s.h"
+#include "engine/formats/q6_k.h"
+#include "engine/formats/q8_0.h"
 
 namespace bitnet::gguf {
 namespace {
 
-// The first element whose exponent bits are all ones.
-template <class Bits>
+// The first element whose exponent bits are all ones; elements begin `pitch` bytes apart.
+template <class Bits, std::size_t pitch = sizeof(Bits)>
 std::optional<std::uint64_t> find_full_exponent(std::span<const std::byte> data, Bits mask) {
   // Blocks without an early exit let the compiler use vectors; the block at fault is searched again.
   constexpr std::size_t kBlock = 4096;
-  const std::size_t n = data.size() / sizeof(Bits);
+  const std::size_t n = (data.size() + pitch - sizeof(Bits)) / pitch;
   const auto full = [&](std::size_t i) {
     Bits bits;
-    std::memcpy(&bits, data.data() + i * sizeof bits, sizeof bits);
+    std::memcpy(&bits, data.data() + i * pitch, sizeof bits);
     return (bits & mask) == mask;
   };
   for (std::size_t begin = 0; begin < n; begin += kBlock) {
@@ -27,6 +31,15 @@ std::optional<std::uint64_t> find_full_exponent(std::span<const std::byte> data,
       if (full(i)) return i;
   }
   return std::nullopt;
+}
+
+// The first element of the first block whose scale is not finite.
+template <class Block>
+std::optional<std::uint64_t> find_bad_scale(std::span<const std::byte> data) {
+  const auto scales = data.subspan(std::min(offsetof(Block, d), data.size()));
+  const auto block = find_full_exponent<std::uint16_t, sizeof(Block)>(scales, 0x7c00u);
+  if (!block) return std::nullopt;
+  return *block * Block::kElements;
 }
 
 std::string place_text(const Tensor& tensor, std::uint64_t element) {
@@ -65,6 +78,8 @@ std::optional<std::uint64_t> find_not_finite(const Tensor& tensor) {
   if (tensor.type == TensorType::f32) return find_full_exponent<std::uint32_t>(tensor.data, 0x7f800000u);
   if (tensor.type == TensorType::f16) return find_full_exponent<std::uint16_t>(tensor.data, 0x7c00u);
   if (tensor.type == TensorType::bf16) return find_full_exponent<std::uint16_t>(tensor.data, 0x7f80u);
+  if (tensor.type == TensorType::q8_0) return find_bad_scale<q8_0::Block>(tensor.data);
+  if (tensor.type == TensorType::q6_k) return find_bad_scale<q6_k::Block>(tensor.data);
   return std::nullopt;
 }
 

@@ -16,11 +16,11 @@ void check_i2s_scale(const File& file, const Tensor& tensor);
 /// Throws InputError naming row and column of the first code 3 of an I2_S tensor. Reads all its bytes.
 void check_i2s_codes(const File& file, const Tensor& tensor);
 
-/// Throws InputError naming the first element that is NaN or infinite in an F32, F16 or BF16 tensor; other
-/// types pass. Reads all its bytes.
+/// Throws InputError naming the first element that is NaN or infinite in an F32, F16 or BF16 tensor, or the
+/// first of a block whose scale is in a Q8_0 or Q6_K tensor; other types pass. Reads all those numbers.
 void check_finite(const File& file, const Tensor& tensor);
 
-/// The first element that is NaN or infinite in an F32, F16 or BF16 tensor.
+/// The element that check_finite() names.
 std::optional<std::uint64_t> find_not_finite(const Tensor& tensor);
 
 }  // namespace bitnet::gguf

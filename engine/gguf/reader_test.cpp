@@ -437,6 +437,32 @@ TEST(GgufChecks, Finite) {
   }
 }
 
+// All codes 0xff, of which two together would be a binary16 NaN; the scale of one block of a row is infinite.
+TEST(GgufChecks, FiniteScalesOfBlocks) {
+  struct Layout {
+    TensorType type;
+    std::size_t elements, bytes, scale_at;
+  };
+  for (const Layout& l : {Layout{TensorType::q8_0, 32, 34, 0}, Layout{TensorType::q6_k, 256, 210, 208}}) {
+    Bytes b;
+    b.header(1, 0).tensor("e", {3 * l.elements, 2}, l.type, 0).pad(32);
+    const std::size_t data = b.bytes.size();
+    b.bytes.resize(data + 6 * l.bytes, std::byte{0xff});
+    const auto set_scale = [&](std::size_t block, std::uint16_t scale) {
+      std::memcpy(b.bytes.data() + data + block * l.bytes + l.scale_at, &scale, sizeof scale);
+    };
+    for (std::size_t block = 0; block < 6; ++block) set_scale(block, 0x7bff);
+    EXPECT_EQ(check_failure(b, check_finite), "");
+    for (const std::size_t block : {0, 4, 5}) {
+      set_scale(block, 0xfc00);
+      const std::string place = "row " + std::to_string(block / 3) + ", column " +
+                                std::to_string(block % 3 * l.elements) + " is not finite";
+      EXPECT_NE(check_failure(b, check_finite).find(place), std::string::npos) << place;
+      set_scale(block, 0);
+    }
+  }
+}
+
 TEST(GgufReader, LargeVocabularyIsFast) {
   Bytes b;
   b.header(0, 2).array("tokens", ValueType::string, 128256);

@@ -49,8 +49,7 @@ TEST(Allocation, TheCounterCounts) {
   EXPECT_GT(g_allocations, before);
 }
 
-TEST(Allocation, AGeneratedTokenAllocatesNothing) {
-  const Model model = test::make_model(test::tiny_shape());
+void expect_no_allocation(const Model& model) {
   for (const int threads : {1, 2}) {
     Context context(model, {.threads = threads});
     Profile profile(threads);
@@ -68,6 +67,15 @@ TEST(Allocation, AGeneratedTokenAllocatesNothing) {
     }
     EXPECT_EQ(g_allocations - before, 0) << threads << " threads";
     EXPECT_EQ(profile[Work::head].calls, 100);
+  }
+}
+
+TEST(Allocation, AGeneratedTokenAllocatesNothing) {
+  SynthShape shape = test::tiny_shape();
+  for (const auto head :
+       {TensorType::f16, TensorType::f32, TensorType::bf16, TensorType::q8_0, TensorType::q6_k}) {
+    shape.embedding = head;
+    expect_no_allocation(test::make_model(shape));
   }
 }
 

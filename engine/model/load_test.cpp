@@ -204,6 +204,55 @@ TEST_F(Load, TernaryShapesThatBitnetCppWouldCutInSilence) {
   });
 }
 
+TEST_F(Load, HeadsOfEveryType) {
+  // 256 x 512 zeros of each type: whole blocks of all of them.
+  const auto retyped = [](TensorType type) {
+    return [type](Contents& c) {
+      auto& t = c.tensor("token_embd.weight");
+      t.type = type;
+      t.bytes.assign(tensor_bytes(type, t.ne[0], t.ne[1]).value(), std::byte{0});
+    };
+  };
+  for (const auto type :
+       {TensorType::f32, TensorType::f16, TensorType::bf16, TensorType::q8_0, TensorType::q6_k})
+    EXPECT_EQ(error_of(retyped(type)), "loaded");
+  for (const auto& [type, name] : {std::pair{TensorType::q4_0, "Q4_0"}, std::pair{TensorType::i2_s, "I2_S"}})
+    refused("token_embd.weight",
+            std::string(name) + ", which is not supported here; expected F32, F16, BF16, " + "Q8_0 or Q6_K",
+            retyped(type));
+}
+
+TEST_F(Load, HeadsWhoseRowsAreNoWholeBlocks) {
+  // Together the rows would be whole blocks. The writer refuses such a shape; a damaged file may have it.
+  const auto cut = [&](TensorType type, std::uint64_t width) {
+    tiny();
+    std::string bytes;
+    {
+      std::ifstream in(path_, std::ios::binary);
+      bytes.assign(std::istreambuf_iterator<char>(in), {});
+    }
+    const std::string name = "token_embd.weight";
+    const std::size_t at = bytes.find(name) + name.size() + 4;  // behind the number of dimensions
+    std::memcpy(bytes.data() + at, &width, 8);
+    std::memcpy(bytes.data() + at + 16, &type, 4);
+    std::ofstream(path_, std::ios::binary) << bytes;
+    try {
+      Model::load(path_);
+    } catch (const InputError& e) {
+      return std::string(e.what());
+    }
+    return std::string("loaded");
+  };
+  for (const auto& [type, width, text] :
+       {std::tuple{TensorType::q6_k, 128u, "a row of 128 elements does not divide into the blocks of 256"},
+        std::tuple{TensorType::q8_0, 240u, "a row of 240 elements does not divide into the blocks of 32"}}) {
+    const std::string message = cut(type, width);
+    EXPECT_NE(message.find("token_embd.weight"), std::string::npos) << message;
+    EXPECT_NE(message.find(text), std::string::npos) << message;
+    EXPECT_NE(message.find(type_name(static_cast<std::uint32_t>(type))), std::string::npos) << message;
+  }
+}
+
 TEST_F(Load, VocabularyThatDoesNotFit) {
   refused("tokenizer.ggml.tokens", "", [](Contents& c) { c.erase_key("tokenizer.ggml.tokens"); });
   refused("tokenizer.ggml.tokens", "entries", [](Contents& c) {
