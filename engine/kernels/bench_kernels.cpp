@@ -163,6 +163,18 @@ struct Cache {
   std::vector<const f16*> pages;
 };
 
+/// From one row of scores to the next, as the engine has them: whole cache lines, an odd number of them.
+std::int64_t scores_stride(std::int64_t cells) {
+  return (cells + 15) / 16 * 16 | 16;
+}
+
+/// The first of them at the start of a cache line.
+float* aligned(std::vector<float>& x) {
+  x.resize(x.size() + 16, x.back());
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(x.data()) / sizeof(float) % 16;
+  return x.data() + (past == 0 ? 0 : 16 - past);
+}
+
 /// One token of one head, the four heads of a token in decoding, those of sixteen tokens in a prompt.
 constexpr QueryGroup kGroups[] = {{1, 1, 0}, {1, 4, 0}, {16, 4, 0}};
 
@@ -182,10 +194,11 @@ void bench_attn_scores(benchmark::State& state, const Kernels& k, const QueryGro
   const Cache cache(cells);
   const std::int64_t rows = group.tokens * group.heads;
   const std::vector<f16> q = halves(rows * head_dim);
-  std::vector<float> scores(size(rows * cells));
+  std::vector<float> scores(size(rows * scores_stride(cells)));
+  float* const y = aligned(scores);
   for (auto _ : state) {
     k.attn_scores(seeing(group, cells), q.data(), group.heads * head_dim, cache.pages.data(), 640, head_dim,
-                  head_dim, scores.data(), cells);
+                  head_dim, y, scores_stride(cells));
     benchmark::ClobberMemory();
   }
   report(state, rows * head_dim * cells, 2 * head_dim * cells);
@@ -206,11 +219,12 @@ void bench_attn_context(benchmark::State& state, const Kernels& k, const QueryGr
                         std::int64_t head_dim, std::int64_t cells) {
   const Cache cache(cells);
   const std::int64_t rows = group.tokens * group.heads;
-  std::vector<float> p(size(rows * cells), 1.0f / static_cast<float>(cells));
+  std::vector<float> probabilities(size(rows * scores_stride(cells)), 1.0f / static_cast<float>(cells));
+  float* const p = aligned(probabilities);
   std::vector<float> out(size(rows * head_dim));
   for (auto _ : state) {
-    k.attn_context(seeing(group, cells), p.data(), cells, cache.pages.data(), head_dim, head_dim, out.data(),
-                   group.heads * head_dim);
+    k.attn_context(seeing(group, cells), p, scores_stride(cells), cache.pages.data(), head_dim, head_dim,
+                   out.data(), group.heads * head_dim);
     benchmark::ClobberMemory();
   }
   report(state, rows * head_dim * cells, 2 * head_dim * cells);

@@ -58,9 +58,14 @@ std::vector<Case> shapes(std::string_view operation) {
     for (const std::int64_t n : {0, 1, 7, 16, 31, 32, 33, 63, 64, 80, 640}) {
       for (const std::int64_t tokens : {0, 1, 2, 3, 4, 5, 9}) add(n, 12, tokens, 26);
     }
-    for (const std::int64_t rows : {1, 2, 3, 4, 5, 9}) add(130, rows - 1, 1, 2 * rows);
+    for (const std::int64_t rows : {1, 2, 3, 4, 5, 9}) {
+      for (const std::int64_t tokens : {1, 15}) add(130, rows - 1, tokens, 2 * rows);
+    }
     for (const std::int64_t split : {1, 2, 3, 7, 11, 20, 31}) add(64, 21, 2, split);
-    for (const std::int64_t n : {2560, 65536}) add(n, 1, 1, 4);  // the longest row admitted
+    for (const std::int64_t n : {2560, 65536}) {
+      for (const std::int64_t tokens : {1, 6}) add(n, 1, tokens, 4);
+    }
+    // 65536 columns are the longest row admitted.
   } else if (operation == "rms_norm") {
     for (std::int64_t n = 0; n < 40; ++n) add(n, n % 4, n, n / 2);
     for (const std::int64_t n : {255, 256, 2559, 6911}) {

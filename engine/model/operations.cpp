@@ -17,6 +17,7 @@ constexpr std::int64_t kElementGrain = 8192;
 // rows that keys and values are read and widened seldom, so few scores that they stay in a core's own cache.
 constexpr std::int64_t kGroupRows = 16;
 constexpr std::int64_t kGroupScores = 65536;
+constexpr std::int64_t kLine = 16;  // floats in a cache line
 
 // One function of several signatures, for the type that a matrix turns out to have.
 template <class... F>
@@ -71,7 +72,9 @@ Operations::Operations(const Config& config, const Weights& weights, const Kerne
       scores_(static_cast<std::size_t>(pool_.threads())) {
   // Reserved once, so that no token allocates; untouched memory costs nothing.
   const std::int64_t heads = config.n_head / config.n_head_kv;
-  for (auto& s : scores_) s.reserve(static_cast<std::size_t>(std::max(heads * config.n_ctx, kGroupScores)));
+  for (auto& s : scores_)
+    s.reserve(static_cast<std::size_t>(std::max(heads * config.n_ctx, kGroupScores) +
+                                       2 * kLine * (kGroupRows * heads + 1)));
 }
 
 void Operations::embed(std::span<const std::int32_t> tokens, float* y) {
@@ -151,10 +154,12 @@ void Operations::to_f16(const float* x, std::int64_t n, f16* y) {
   });
 }
 
-float* Operations::worker_scores(int worker, std::int64_t cells) {
+float* Operations::worker_scores(int worker, std::int64_t floats) {
   auto& scores = scores_[static_cast<std::size_t>(worker)];
-  grow(scores, cells);
-  return scores.data();
+  grow(scores, floats + kLine);
+  const auto past =
+      static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(scores.data()) / kFloat % kLine);
+  return scores.data() + (kLine - past) % kLine;
 }
 
 void Operations::group_rows(std::span<const VisibleCells> rows, std::int64_t most) {
@@ -204,7 +209,8 @@ void Operations::attention(const f16* q, std::span<const VisibleCells> rows, flo
   const std::int64_t width = config_.q_width();
   const auto start = profile_ ? Profile::Clock::now() : Profile::Clock::time_point{};
   for_each_group(rows, kGroupRows, [&](const Heads& h) {
-    const std::int64_t stride = h.cells.cells + h.group.tokens - 1;
+    // Whole cache lines, an odd number of them so that rows do not crowd into a few sets of a cache.
+    const std::int64_t stride = (h.cells.cells + h.group.tokens - 1 + kLine - 1) / kLine * kLine | kLine;
     const std::int64_t queries = h.group.tokens * h.group.heads;
     float* p = worker_scores(h.worker, queries * stride);
     StepTimer timer(profile_, h.worker);

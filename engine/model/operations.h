@@ -99,7 +99,7 @@ class Operations {
   void group_rows(std::span<const VisibleCells> rows, std::int64_t most);
   template <class F>
   void for_each_group(std::span<const VisibleCells> rows, std::int64_t most, F&& f);
-  float* worker_scores(int worker, std::int64_t cells);
+  float* worker_scores(int worker, std::int64_t floats);  // from the start of a cache line on
 
   const Config& config_;
   const Weights& weights_;

@@ -1,5 +1,6 @@
 // The screen of a dense head: its rows in int8, and from them bounds of what matmul_f16 gives.
 
+#include "engine/kernels/avx2/bounds.h"
 #include "engine/kernels/avx2/simd.h"
 #include "engine/kernels/declare.h"
 
@@ -90,11 +91,6 @@ inline void dots(const std::int8_t* w, const std::int16_t* x, std::int64_t n, st
   }
 }
 
-/// Up to four numbers, widened; the rest zero.
-inline __m256d some_wide(const float* p, std::int64_t count) {
-  return _mm256_cvtps_pd(_mm_maskload_ps(p, _mm256_castsi256_si128(first_lanes(count))));
-}
-
 /// Up to four rows from m by kTokens rows of activations from t.
 template <int kTokens>
 void bounds(const ScreenMatrix& w, std::int64_t m, std::int64_t count, const ScreenRows& x, std::int64_t t,
@@ -102,23 +98,9 @@ void bounds(const ScreenMatrix& w, std::int64_t m, std::int64_t count, const Scr
   std::int32_t sums[kTokens][4] = {};
   for (std::int64_t r = 0; r < count; ++r)
     dots<kTokens>(w.codes + (m + r) * w.cols, x.codes + t * w.cols, w.cols, sums, r);
-  const __m256d scales = some_wide(w.scales + m, count);
-  const __m256d errors = some_wide(w.errors + m, count);
-  const __m256d sizes = some_wide(w.sizes + m, count);
-  const __m128i mask = _mm256_castsi256_si128(first_lanes(count));
-  for (int i = 0; i < kTokens; ++i) {
-    const __m256d dot = _mm256_cvtepi32_pd(_mm_loadu_si128(reinterpret_cast<const __m128i*>(sums[i])));
-    const __m256d centre = _mm256_mul_pd(_mm256_mul_pd(scales, _mm256_set1_pd(x.scales[t + i])), dot);
-    const __m256d inexact = _mm256_add_pd(_mm256_mul_pd(errors, _mm256_set1_pd(x.norms[t + i])),
-                                          _mm256_mul_pd(sizes, _mm256_set1_pd(x.slacks[t + i])));
-    const __m256d magnitude = _mm256_andnot_pd(_mm256_set1_pd(-0.0), centre);
-    const __m256d widened = _mm256_add_pd(_mm256_mul_pd(inexact, _mm256_set1_pd(kScreenUp)),
-                                          _mm256_mul_pd(magnitude, _mm256_set1_pd(kScreenWiden)));
-    const __m256d radius = _mm256_add_pd(widened, _mm256_set1_pd(kScreenLeast));
-    const std::int64_t at = (t + i) * stride + m;
-    _mm_maskstore_ps(lower + at, mask, _mm256_cvtpd_ps(_mm256_sub_pd(centre, radius)));
-    _mm_maskstore_ps(upper + at, mask, _mm256_cvtpd_ps(_mm256_add_pd(centre, radius)));
-  }
+  const RowBounds four(w, m, count);
+  for (int i = 0; i < kTokens; ++i)
+    four.store(_mm_loadu_si128(reinterpret_cast<const __m128i*>(sums[i])), x, t + i, lower, upper, stride);
 }
 
 }  // namespace

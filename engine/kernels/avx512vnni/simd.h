@@ -45,6 +45,10 @@ inline __m512 in_place(__m512 v) {
   __asm__("" : "+v"(v));
   return v;
 }
+inline __m512i in_place(__m512i v) {
+  __asm__("" : "+v"(v));
+  return v;
+}
 
 /// (acc0 + acc2) + (acc1 + acc3), as in scalar/lanes.h.
 inline __m512 add_accumulators(const __m512 (&acc)[kAccumulators]) {
