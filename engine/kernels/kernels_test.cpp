@@ -33,9 +33,11 @@ std::vector<Case> shapes(std::string_view operation) {
     for (const std::int64_t rows : {1, 2, 3, 4, 5, 7, 8, 9, 17}) {
       for (const std::int64_t tokens : {1, 2, 7}) add(2, rows - 1, tokens, 2 * rows);
     }
-    for (const std::int64_t tokens : {63, 64, 65, 130}) add(3, 8, tokens, 18);
+    for (const std::int64_t tokens : {6, 7, 8, 9, 63, 64, 65, 130}) add(3, 8, tokens, 18);
     for (const std::int64_t split : {1, 2, 3, 7, 11, 20, 31}) add(6, 21, 3, split);
-    for (const std::int64_t tokens : {1, 2}) add(65536 / 128 - 1, 3, tokens, 8);  // the longest row admitted
+    // The longest row admitted, and more weights than stay in a cache.
+    for (const std::int64_t tokens : {1, 2, 4}) add(65536 / 128 - 1, 3, tokens, 8);
+    add(65536 / 128 - 1, 37, 2, 76);
   } else if (operation == "matmul_f16" || operation == "matmul_f32" || operation == "matmul_bf16") {
     for (const std::int64_t n : {0, 1, 7, 8, 63, 64, 65, 80, 127, 128, 200, 640}) {
       for (const std::int64_t tokens : {0, 1, 2, 3, 4, 5}) add(n, 12, tokens, 26);
