@@ -197,8 +197,10 @@ inline std::string check_matmul_q6_k(decltype(Kernels::matmul_q6_k) kernel,
   // Saturation: with all weights at one limit too, every lane's sum is as great as it gets.
   const bool extreme = c.values == Values::huge;
   for (std::int8_t& q : codes) q = static_cast<std::int8_t>(extreme ? -127 : random.below(255) - 127);
-  for (std::int64_t k = 0; k < codes.size(); k += 2)
-    offsets[k / 2] = static_cast<std::int16_t>(32 * (codes[k] + codes[k + 1]));
+  for (std::int64_t k = 0; k < codes.size(); k += 4) {
+    offsets[k / 2] = static_cast<std::int16_t>(-32 * (codes[k] + codes[k + 1] + codes[k + 2] + codes[k + 3]));
+    offsets[k / 2 + 1] = 0;
+  }
   const BlockRows x = {codes.data(), scales.data(), offsets.data(), tokens};
   Guarded<float> expected(tokens * y_stride, c.edge);
   Guarded<float> actual(tokens * y_stride, c.edge);

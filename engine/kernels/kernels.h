@@ -44,8 +44,9 @@ struct QuantizedRows {
 };
 
 /// Activations quantized in blocks of 256 (reference-semantics 6.11): [rows][n] int8 codes in [-127, 127]; of
-/// each block what one code is worth; of each two neighbouring codes 32 times their sum, which is what Q6_K's
-/// offset 32 takes away from products of their weights. n is that of the product.
+/// each block what one code is worth; of each four neighbouring codes -32 times their sum and a zero, which
+/// added to products of weights that are still too great by Q6_K's 32 sets them right. n is that of the
+/// product.
 struct BlockRows {
   const std::int8_t* codes = nullptr;
   const float* scales = nullptr;

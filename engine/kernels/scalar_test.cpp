@@ -288,8 +288,11 @@ TEST(QuantizeBlocks, ByHand) {
   expected[256 + 254] = 50;
   expected[256 + 2] = 2;
   EXPECT_EQ(std::vector<int>(q.codes.begin(), q.codes.end()), expected);
-  for (std::size_t i = 0; i < q.offsets.size(); ++i)
-    EXPECT_EQ(q.offsets[i], 32 * (expected[2 * i] + expected[2 * i + 1])) << i;
+  for (std::size_t k = 0; k < expected.size(); k += 4) {
+    EXPECT_EQ(q.offsets[k / 2], -32 * (expected[k] + expected[k + 1] + expected[k + 2] + expected[k + 3]))
+        << k;
+    EXPECT_EQ(q.offsets[k / 2 + 1], 0) << k;
+  }
 }
 
 TEST(QuantizeBlocks, WhatIsTooSmallToInvertCountsAsZero) {

@@ -63,8 +63,6 @@ float dot(const typename Type::Number* row, const float* x, std::int64_t n) {
   __m256 acc[8];
   for (int i = 0; i < 8; ++i) acc[i] = _mm256_setzero_ps();
   for (std::int64_t k = 0; k < stepped; k += kStep) {
-    prefetch(row + k / elements_in<typename Type::Number>, 4096);
-    prefetch(row + k / elements_in<typename Type::Number>, 4096 + 64);
     __m256 w[8];
     Type::step(row, k, w);
     for (int i = 0; i < 8; ++i) acc[i] = _mm256_fmadd_ps(w[i], _mm256_loadu_ps(x + k + 8 * i), acc[i]);

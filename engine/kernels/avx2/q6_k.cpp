@@ -52,9 +52,9 @@ struct Product {
   static __m256i sums(const Weights& w, const std::int8_t* codes, const std::int16_t* offsets) {
     __m256i total = _mm256_setzero_si256();
     for (int i = 0; i < kPieces; ++i) {
-      // At most 63 * 127 * 2 before the offset is taken away: 16 bits hold it.
+      // At most 63 * 127 * 2 and then 32 * 127 * 4 more: 16 bits hold it.
       const __m256i pairs =
-          _mm256_sub_epi16(_mm256_maddubs_epi16(w.values[i], load(codes + 32 * i)), load(offsets + 16 * i));
+          _mm256_add_epi16(_mm256_maddubs_epi16(w.values[i], load(codes + 32 * i)), load(offsets + 16 * i));
       total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, w.scales[i]));
     }
     return total;

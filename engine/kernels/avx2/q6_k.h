@@ -16,7 +16,6 @@ void q6_k_row(const q6_k::Block* w, std::int64_t blocks, const BlockRows& x, std
   __m256 acc[kTokens];
   for (int i = 0; i < kTokens; ++i) acc[i] = _mm256_setzero_ps();
   for (std::int64_t b = 0; b < blocks; ++b) {
-    for (std::int64_t line = 0; line < 4; ++line) prefetch(w + b, 4096 + 64 * line);
     const auto weights = Product::decode(w[b]);
     const float d = to_f32_one(w[b].d);
     for (int i = 0; i < kTokens; ++i) {

@@ -27,8 +27,11 @@ void quantize_blocks(const float* x, std::int64_t n, std::int8_t* codes, float* 
       const std::int32_t q = zero ? 0 : round_half_even(inverse * x[k]);
       codes[k] = static_cast<std::int8_t>(q < -127 ? -127 : q > 127 ? 127 : q);
     }
-    for (std::int64_t k = 0; k < kBlock; k += 2)
-      offsets[k / 2] = static_cast<std::int16_t>(32 * (codes[k] + codes[k + 1]));
+    for (std::int64_t k = 0; k < kBlock; k += 4) {
+      offsets[k / 2] =
+          static_cast<std::int16_t>(-32 * (codes[k] + codes[k + 1] + codes[k + 2] + codes[k + 3]));
+      offsets[k / 2 + 1] = 0;
+    }
     scales[b] = zero ? 0.0f : 1.0f / inverse;
   }
 }
