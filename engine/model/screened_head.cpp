@@ -1,13 +1,8 @@
 #include "engine/model/screened_head.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <new>
 
 #include "engine/model/grow.h"
 
@@ -16,19 +11,6 @@ namespace {
 
 constexpr std::int64_t kMaxCols = 65536;  // activations keep 8 bits there, 12 at 2560
 constexpr std::int64_t kGrain = 64;       // rows of the head in a chunk
-
-/// Pages of 2 MiB where the system has them: a quarter of a gigabyte in small ones costs as much to fault in
-/// as to fill.
-void* allocate(std::int64_t bytes) {
-  constexpr std::size_t kHuge = std::size_t{1} << 21;
-  const std::size_t size = (static_cast<std::size_t>(bytes) + kHuge - 1) / kHuge * kHuge;
-  void* p = std::aligned_alloc(kHuge, std::max(size, kHuge));
-  if (p == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-  (void)::madvise(p, size, MADV_HUGEPAGE);  // a wish
-#endif
-  return p;
-}
 
 std::size_t index(std::int64_t i) {
   return static_cast<std::size_t>(i);
@@ -49,15 +31,16 @@ ScreenedHead::ScreenedHead(const FloatMatrix& head, const Kernels& kernels, Thre
     : head_(head),
       kernels_(kernels),
       pool_(pool),
-      codes_(static_cast<std::int8_t*>(allocate(head.rows * head.cols))),
+      memory_(allocate_huge_pages(head.rows * head.cols)),
+      codes_(reinterpret_cast<std::int8_t*>(memory_.get())),
       scales_(index(head.rows)),
       errors_(index(head.rows)),
       sizes_(index(head.rows)) {
   pool_.parallel_for(head_.rows, kGrain, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t m = begin; m < end; ++m) {
       const std::size_t i = index(m);
-      kernels_.screen_row(head_.half() + m * head_.cols, head_.cols, codes_.get() + m * head_.cols,
-                          &scales_[i], &errors_[i], &sizes_[i]);
+      kernels_.screen_row(head_.half() + m * head_.cols, head_.cols, codes_ + m * head_.cols, &scales_[i],
+                          &errors_[i], &sizes_[i]);
     }
   });
 }
@@ -109,7 +92,7 @@ bool ScreenedHead::bounds(const f16* x, std::int64_t rows) {
   lower_.resize(index(rows * n_rows));
   upper_.resize(index(rows * n_rows));
   greatest_.assign(index(pool_.threads() * rows), -std::numeric_limits<float>::infinity());
-  const ScreenMatrix w = {codes_.get(), scales_.data(), errors_.data(), sizes_.data(), head_.cols};
+  const ScreenMatrix w = {codes_, scales_.data(), errors_.data(), sizes_.data(), head_.cols};
   const ScreenRows q = {x_codes_.data(), x_scales_.data(), x_norms_.data(), x_slacks_.data(), rows};
   pool_.parallel_for(n_rows, kGrain, [&](std::int64_t begin, std::int64_t end, int worker) {
     kernels_.screen_bounds(w, begin, end, q, lower_.data(), upper_.data(), n_rows);

@@ -22,11 +22,10 @@
 // and more survivors than pay, are left to the full head.
 
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <span>
 #include <vector>
 
+#include "engine/kernels/huge_pages.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/thread_pool.h"
 #include "engine/model/profile.h"
@@ -70,9 +69,6 @@ class ScreenedHead {
   std::span<const float> upper() const { return upper_; }
 
  private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
   struct Survivor {
     std::int64_t row;  // of x
     std::int64_t m;    // of the head
@@ -84,10 +80,11 @@ class ScreenedHead {
   FloatMatrix head_;
   const Kernels& kernels_;
   ThreadPool& pool_;
-  std::unique_ptr<std::int8_t[], Free> codes_;  // (rows, cols)
-  std::vector<float> scales_;                   // (rows)
-  std::vector<float> errors_;                   // (rows)
-  std::vector<float> sizes_;                    // (rows)
+  HugePages memory_;
+  std::int8_t* codes_;         // (rows, cols), in memory_
+  std::vector<float> scales_;  // (rows)
+  std::vector<float> errors_;  // (rows)
+  std::vector<float> sizes_;   // (rows)
 
   // Activations, and what is known of their logits; T rows.
   std::vector<std::int16_t> x_codes_;  // (T, cols)
