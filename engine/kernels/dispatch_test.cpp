@@ -109,7 +109,6 @@ TEST(Dispatch, ScalarIsPinned) {
 void expect_shared(const Kernels& k) {
   EXPECT_EQ(k.quantize_row, avx2::quantize_row);
   EXPECT_EQ(k.matmul_f16, avx2::matmul_f16);
-  EXPECT_EQ(k.matmul_f32, avx2::matmul_f32);
   EXPECT_EQ(k.matmul_bf16, avx2::matmul_bf16);
   EXPECT_EQ(k.matmul_q8_0, avx2::matmul_q8_0);
   EXPECT_EQ(k.quantize_blocks, scalar::quantize_blocks);
@@ -130,6 +129,7 @@ void expect_shared(const Kernels& k) {
 /// What those without AVX-512 share; each may have integer products of its own.
 void expect_avx2(const Kernels& k) {
   expect_shared(k);
+  EXPECT_EQ(k.matmul_f32, avx2::matmul_f32);
   EXPECT_EQ(k.attn_scores, avx2::attn_scores);
   EXPECT_EQ(k.softmax, avx2::softmax);
   EXPECT_EQ(k.attn_context, avx2::attn_context);
@@ -159,6 +159,7 @@ TEST(Dispatch, Avx512VnniIsPinned) {
   expect_shared(k);
   EXPECT_EQ(k.ternary_matmul, avx512vnni::ternary_matmul);
   EXPECT_EQ(k.matmul_q6_k, avx512vnni::matmul_q6_k);
+  EXPECT_EQ(k.matmul_f32, avx512vnni::matmul_f32);
   EXPECT_EQ(k.attn_scores, avx512vnni::attn_scores);
   EXPECT_EQ(k.softmax, avx512vnni::softmax);
   EXPECT_EQ(k.attn_context, avx512vnni::attn_context);

@@ -42,9 +42,13 @@ std::vector<Case> shapes(std::string_view operation) {
     for (const std::int64_t n : {0, 1, 7, 8, 63, 64, 65, 80, 127, 128, 200, 640}) {
       for (const std::int64_t tokens : {0, 1, 2, 3, 4, 5}) add(n, 12, tokens, 26);
     }
-    for (const std::int64_t rows : {1, 2, 3, 4, 5, 9}) add(130, rows - 1, 4, 2 * rows);
+    for (const std::int64_t rows : {1, 2, 3, 4, 5, 9}) {
+      for (const std::int64_t tokens : {4, 7}) add(130, rows - 1, tokens, 2 * rows);
+    }
     for (const std::int64_t split : {1, 2, 3, 7, 11, 20, 31}) add(64, 21, 2, split);
-    for (const std::int64_t n : {4095, 4096, 4097, 6912}) add(n, 1, 1, 4);
+    for (const std::int64_t n : {1280, 1344, 4095, 4096, 4097, 6912}) {
+      for (const std::int64_t tokens : {1, 7}) add(n, 1, tokens, 4);
+    }
   } else if (operation == "matmul_q8_0" || operation == "matmul_q6_k") {
     for (const std::int64_t blocks : {0, 1, 2, 3, 4, 10, 11}) {
       for (const std::int64_t tokens : {0, 1, 2, 3, 4, 5, 9}) add(blocks, 12, tokens, 26);
