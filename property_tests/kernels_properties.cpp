@@ -132,10 +132,8 @@ void expect_independent_head_rows(const Kernels& kernels) {
   const auto bf = drawn(rows * cols, std::vector<bf16>());
   const auto q8 = drawn(rows * cols, std::vector<q8_0::Block>());
   const auto q6 = drawn(rows * cols, std::vector<q6_k::Block>());
-  std::vector<std::int8_t> codes(x.size());
-  std::vector<float> scales(x.size() / 256);
-  std::vector<std::int16_t> offsets(x.size() / 2);
-  kernels.quantize_blocks(x.data(), tokens * cols, codes.data(), scales.data(), offsets.data());
+  std::vector<ActivationBlock> blocks(x.size() / 256);
+  kernels.quantize_blocks(x.data(), tokens * cols, blocks.data());
 
   // Logits of `n` activations from row t on for some rows of the three heads.
   const auto multiply = [&](std::int64_t t, std::int64_t n, std::int64_t begin, std::int64_t end,
@@ -144,9 +142,7 @@ void expect_independent_head_rows(const Kernels& kernels) {
     float* const out = &y[size(t * rows)];
     kernels.matmul_bf16(bf.data(), cols, begin, end, in, n, cols, out, rows);
     kernels.matmul_q8_0(q8.data(), cols, begin, end, in, n, cols, out + tokens * rows, rows);
-    const std::int64_t block = t * cols / 256;
-    kernels.matmul_q6_k(q6.data(), cols, begin, end,
-                        {&codes[size(t * cols)], &scales[size(block)], &offsets[size(t * cols / 2)], n},
+    kernels.matmul_q6_k(q6.data(), cols, begin, end, &blocks[size(t * cols / 256)], n,
                         out + 2 * tokens * rows, rows);
   };
   std::vector<float> together(size(3 * tokens * rows));

@@ -96,14 +96,11 @@ void bench_matmul_q6_k(benchmark::State& state, const Kernels& k, std::int64_t r
                        std::int64_t tokens) {
   const auto w = drawn<q6_k::Block>(rows * n / q6_k::Block::kElements);
   const std::vector<float> x = floats(tokens * n);
-  std::vector<std::int8_t> codes(x.size());
-  std::vector<float> scales(x.size() / q6_k::Block::kElements);
-  std::vector<std::int16_t> offsets(x.size() / 2);
-  k.quantize_blocks(x.data(), tokens * n, codes.data(), scales.data(), offsets.data());
+  std::vector<ActivationBlock> blocks(x.size() / q6_k::Block::kElements);
+  k.quantize_blocks(x.data(), tokens * n, blocks.data());
   std::vector<float> y(size(tokens * rows));
   for (auto _ : state) {
-    k.matmul_q6_k(w.data(), n, 0, rows, {codes.data(), scales.data(), offsets.data(), tokens}, y.data(),
-                  rows);
+    k.matmul_q6_k(w.data(), n, 0, rows, blocks.data(), tokens, y.data(), rows);
     benchmark::ClobberMemory();
   }
   report(state, rows * n * tokens, std::ssize(w) * static_cast<std::int64_t>(sizeof(q6_k::Block)));
@@ -111,11 +108,9 @@ void bench_matmul_q6_k(benchmark::State& state, const Kernels& k, std::int64_t r
 
 void bench_quantize_blocks(benchmark::State& state, const Kernels& k, std::int64_t n) {
   const std::vector<float> x = floats(n);
-  std::vector<std::int8_t> codes(x.size());
-  std::vector<float> scales(x.size() / q6_k::Block::kElements);
-  std::vector<std::int16_t> offsets(x.size() / 2);
+  std::vector<ActivationBlock> blocks(x.size() / q6_k::Block::kElements);
   for (auto _ : state) {
-    k.quantize_blocks(x.data(), n, codes.data(), scales.data(), offsets.data());
+    k.quantize_blocks(x.data(), n, blocks.data());
     benchmark::ClobberMemory();
   }
   report(state, n, 6 * n);

@@ -162,22 +162,19 @@ inline std::string check_quantize_blocks(decltype(Kernels::quantize_blocks) kern
   Random random(c.seed);
   c.values = finite(c.values);
   const Guarded<float> x = random_buffer<float>(c.size[0] * q6_k::Block::kElements, c, random);
-  struct Blocks {
-    Guarded<std::int8_t> codes;
-    Guarded<float> scales;
-    Guarded<std::int16_t> offsets;
-  };
-  const auto quantized = [&](auto quantize_blocks) {
-    Blocks b = {Guarded<std::int8_t>(x.size(), c.edge), Guarded<float>(c.size[0], c.edge),
-                Guarded<std::int16_t>(x.size() / 2, c.edge)};
-    quantize_blocks(x.data(), x.size(), b.codes.data(), b.scales.data(), b.offsets.data());
-    return b;
-  };
-  const Blocks expected = quantized(scalar);
-  const Blocks actual = quantized(kernel);
-  return difference("codes", expected.codes.data(), actual.codes.data(), x.size()) +
-         difference("scales", expected.scales.data(), actual.scales.data(), c.size[0]) +
-         difference("offsets", expected.offsets.data(), actual.offsets.data(), x.size() / 2);
+  Guarded<ActivationBlock> expected(c.size[0], c.edge);
+  Guarded<ActivationBlock> actual(c.size[0], c.edge);
+  scalar(x.data(), x.size(), expected.data());
+  kernel(x.data(), x.size(), actual.data());
+  std::string text;
+  for (std::int64_t b = 0; b < c.size[0]; ++b) {
+    const ActivationBlock& e = expected[b];
+    const ActivationBlock& a = actual[b];
+    text += difference("codes", e.codes, a.codes, std::ssize(e.codes)) +
+            difference("offsets", e.offsets, a.offsets, std::ssize(e.offsets)) +
+            difference("scale", &e.scale, &a.scale, 1);
+  }
+  return text;
 }
 
 /// size: blocks, weight rows, activation rows, what splits the weight rows and pads the stride.
@@ -191,21 +188,22 @@ inline std::string check_matmul_q6_k(decltype(Kernels::matmul_q6_k) kernel,
   const std::int64_t begin = c.size[3] % rows;
   const std::int64_t end = begin + (c.size[3] / 2) % (rows - begin + 1);
   const Guarded<q6_k::Block> w = random_buffer<q6_k::Block>(rows * c.size[0], c, random);
-  const Guarded<float> scales = random_buffer<float>(tokens * c.size[0], c, random);
-  Guarded<std::int8_t> codes(tokens * n, c.edge);
-  Guarded<std::int16_t> offsets(tokens * n / 2, c.edge);
+  Guarded<ActivationBlock> x(tokens * c.size[0], c.edge);
   // Saturation: with all weights at one limit too, every lane's sum is as great as it gets.
   const bool extreme = c.values == Values::huge;
-  for (std::int8_t& q : codes) q = static_cast<std::int8_t>(extreme ? -127 : random.below(255) - 127);
-  for (std::int64_t k = 0; k < codes.size(); k += 4) {
-    offsets[k / 2] = static_cast<std::int16_t>(-32 * (codes[k] + codes[k + 1] + codes[k + 2] + codes[k + 3]));
-    offsets[k / 2 + 1] = 0;
+  for (ActivationBlock& block : x) {
+    for (std::int8_t& q : block.codes) q = static_cast<std::int8_t>(extreme ? -127 : random.below(255) - 127);
+    for (int k = 0; k < std::ssize(block.codes); k += 4) {
+      const std::int8_t* q = block.codes + k;
+      block.offsets[k / 2] = static_cast<std::int16_t>(-32 * (q[0] + q[1] + q[2] + q[3]));
+      block.offsets[k / 2 + 1] = 0;
+    }
+    block.scale = draw_f32(c.values, random);
   }
-  const BlockRows x = {codes.data(), scales.data(), offsets.data(), tokens};
   Guarded<float> expected(tokens * y_stride, c.edge);
   Guarded<float> actual(tokens * y_stride, c.edge);
-  scalar(w.data(), n, begin, end, x, expected.data(), y_stride);
-  kernel(w.data(), n, begin, end, x, actual.data(), y_stride);
+  scalar(w.data(), n, begin, end, x.data(), tokens, expected.data(), y_stride);
+  kernel(w.data(), n, begin, end, x.data(), tokens, actual.data(), y_stride);
   return difference("y", expected.data(), actual.data(), expected.size());
 }
 

@@ -43,15 +43,13 @@ struct QuantizedRows {
   std::int64_t stride = 0;
 };
 
-/// Activations quantized in blocks of 256 (reference-semantics 6.11): [rows][n] int8 codes in [-127, 127]; of
-/// each block what one code is worth; of each four neighbouring codes -32 times their sum and a zero, which
-/// added to products of weights that are still too great by Q6_K's 32 sets them right. n is that of the
-/// product.
-struct BlockRows {
-  const std::int8_t* codes = nullptr;
-  const float* scales = nullptr;
-  const std::int16_t* offsets = nullptr;
-  std::int64_t rows = 0;
+/// 256 activations quantized for Q6_K (reference-semantics 6.11): int8 codes in [-127, 127]; of each four
+/// neighbouring codes -32 times their sum and a zero, which added to products of weights that are still too
+/// great by Q6_K's 32 sets them right; what one code is worth. Aligned, because that pays in vector loads.
+struct alignas(64) ActivationBlock {
+  std::int8_t codes[q6_k::Block::kElements];
+  std::int16_t offsets[q6_k::Block::kElements / 2];
+  float scale;
 };
 
 /// The screen of a dense matrix: int8 codes [rows][cols], and of each row what one code is worth, a bound of
@@ -129,15 +127,14 @@ struct Kernels {
                       const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
                       std::int64_t y_stride);
 
-  /// x[n] -> codes[n], scales[n / 256], offsets[n / 2] of BlockRows, n a multiple of 256. Section 6.11; a
-  /// block whose greatest magnitude is so small that 127 / it overflows counts as zero.
-  void (*quantize_blocks)(const float* x, std::int64_t n, std::int8_t* codes, float* scales,
-                          std::int16_t* offsets);
+  /// x[n] -> blocks[n / 256], n a multiple of 256. Section 6.11; a block whose greatest magnitude is so small
+  /// that 127 / it overflows counts as zero.
+  void (*quantize_blocks)(const float* x, std::int64_t n, ActivationBlock* blocks);
 
   /// y[t][m] = dot(w[m], x[t]) for m in [row_begin, row_end) by section 6.11: exact integer sums in 8 lanes,
-  /// one fma a block and lane. w is [..][n], n a multiple of 256.
+  /// one fma a block and lane. w is [..][n], n a multiple of 256, x [rows][n / 256].
   void (*matmul_q6_k)(const q6_k::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
-                      const BlockRows& x, float* y, std::int64_t y_stride);
+                      const ActivationBlock* x, std::int64_t rows, float* y, std::int64_t y_stride);
 
   /// One row of n weights as binary32 numbers, exactly.
   void (*decode_bf16)(const bf16* row, std::int64_t n, float* y);

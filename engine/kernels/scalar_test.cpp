@@ -253,18 +253,10 @@ TEST(MatmulQ80, IsThatOfTheDecodedWeights) {
   }
 }
 
-struct BlockQuantized {
-  std::vector<std::int8_t> codes;
-  std::vector<float> scales;
-  std::vector<std::int16_t> offsets;
-};
-
-BlockQuantized quantize_blocks(const std::vector<float>& x) {
-  BlockQuantized q = {std::vector<std::int8_t>(x.size()), std::vector<float>(x.size() / 256),
-                      std::vector<std::int16_t>(x.size() / 2)};
-  kernels().quantize_blocks(x.data(), static_cast<std::int64_t>(x.size()), q.codes.data(), q.scales.data(),
-                            q.offsets.data());
-  return q;
+std::vector<ActivationBlock> quantize_blocks(const std::vector<float>& x) {
+  std::vector<ActivationBlock> blocks(x.size() / 256);
+  kernels().quantize_blocks(x.data(), static_cast<std::int64_t>(x.size()), blocks.data());
+  return blocks;
 }
 
 TEST(QuantizeBlocks, ByHand) {
@@ -277,8 +269,10 @@ TEST(QuantizeBlocks, ByHand) {
   x[256 + 255] = -254;
   x[256 + 254] = 100;
   x[256 + 2] = 3;  // 1.5: a tie
-  const BlockQuantized q = quantize_blocks(x);
-  EXPECT_EQ(q.scales, (std::vector<float>{-1, 2, 0}));
+  const std::vector<ActivationBlock> q = quantize_blocks(x);
+  EXPECT_EQ(q[0].scale, -1);
+  EXPECT_EQ(q[1].scale, 2);
+  EXPECT_EQ(q[2].scale, 0);
   std::vector<int> expected(3 * 256);
   expected[0] = -2;
   expected[1] = 4;
@@ -287,26 +281,27 @@ TEST(QuantizeBlocks, ByHand) {
   expected[256 + 255] = -127;
   expected[256 + 254] = 50;
   expected[256 + 2] = 2;
-  EXPECT_EQ(std::vector<int>(q.codes.begin(), q.codes.end()), expected);
+  for (std::size_t k = 0; k < expected.size(); ++k) EXPECT_EQ(q[k / 256].codes[k % 256], expected[k]) << k;
   for (std::size_t k = 0; k < expected.size(); k += 4) {
-    EXPECT_EQ(q.offsets[k / 2], -32 * (expected[k] + expected[k + 1] + expected[k + 2] + expected[k + 3]))
-        << k;
-    EXPECT_EQ(q.offsets[k / 2 + 1], 0) << k;
+    const std::int16_t* offset = &q[k / 256].offsets[k % 256 / 2];
+    EXPECT_EQ(offset[0], -32 * (expected[k] + expected[k + 1] + expected[k + 2] + expected[k + 3])) << k;
+    EXPECT_EQ(offset[1], 0) << k;
   }
 }
 
 TEST(QuantizeBlocks, WhatIsTooSmallToInvertCountsAsZero) {
   std::vector<float> x(256, -1e-38f);
-  EXPECT_EQ(quantize_blocks(x).scales[0], 0.0f);
-  EXPECT_EQ(quantize_blocks(x).codes, std::vector<std::int8_t>(256));
+  const std::vector<ActivationBlock> tiny = quantize_blocks(x);
+  EXPECT_EQ(tiny[0].scale, 0.0f);
+  for (const std::int8_t code : tiny[0].codes) EXPECT_EQ(code, 0);
   x[3] = 1e-36f;  // 127e36 is finite
-  EXPECT_NE(quantize_blocks(x).scales[0], 0.0f);
-  EXPECT_EQ(quantize_blocks(x).codes[3], -127);
-  EXPECT_EQ(quantize_blocks(x).codes[4], 1);
+  EXPECT_NE(quantize_blocks(x)[0].scale, 0.0f);
+  EXPECT_EQ(quantize_blocks(x)[0].codes[3], -127);
+  EXPECT_EQ(quantize_blocks(x)[0].codes[4], 1);
 }
 
 /// Section 6.11 read once more: weights by their place in the block's bytes, lanes by the element's place.
-float q6_k_dot(const std::vector<q6_k::Block>& w, const BlockQuantized& x) {
+float q6_k_dot(const std::vector<q6_k::Block>& w, const std::vector<ActivationBlock>& x) {
   float lanes[8] = {};
   for (std::size_t b = 0; b < w.size(); ++b) {
     std::int64_t sums[8] = {};
@@ -316,12 +311,12 @@ float q6_k_dot(const std::vector<q6_k::Block>& w, const BlockQuantized& x) {
           const int byte = w[b].low[64 * h + 32 * (k & 1) + l];
           const int low = k < 2 ? byte & 15 : byte >> 4;
           const int high = w[b].high[32 * h + l] >> (2 * k) & 3;
-          const int q = x.codes[256 * b + static_cast<std::size_t>(128 * h + 32 * k + l)];
+          const int q = x[b].codes[128 * h + 32 * k + l];
           sums[l / 4] += (low + 16 * high - 32) * w[b].scales[8 * h + 2 * k + l / 16] * q;
         }
       }
     }
-    const float d = x.scales[b] * f16_to_f32(w[b].d);
+    const float d = x[b].scale * f16_to_f32(w[b].d);
     for (int i = 0; i < 8; ++i) lanes[i] = std::fma(d, static_cast<float>(sums[i]), lanes[i]);
   }
   float t[4];
@@ -337,10 +332,9 @@ TEST(MatmulQ6K, FollowsTheLanesOfTheSpecification) {
       std::vector<float> x(256 * blocks);
       testing_support::fill(w.data(), w.data() + w.size(), values, random);
       testing_support::fill(x.data(), x.data() + x.size(), Values::ordinary, random);
-      const BlockQuantized q = quantize_blocks(x);
+      const std::vector<ActivationBlock> q = quantize_blocks(x);
       float y = -1;
-      kernels().matmul_q6_k(w.data(), static_cast<std::int64_t>(x.size()), 0, 1,
-                            {q.codes.data(), q.scales.data(), q.offsets.data(), 1}, &y, 1);
+      kernels().matmul_q6_k(w.data(), static_cast<std::int64_t>(x.size()), 0, 1, q.data(), 1, &y, 1);
       EXPECT_TRUE(same_bits(y, q6_k_dot(w, q))) << blocks;
     }
   }
@@ -361,9 +355,9 @@ TEST(MatmulQ6K, FindsEveryWeightAtItsPlace) {
       EXPECT_EQ(decoded[k], weight);
       std::vector<float> x(256);
       x[k] = 127;
-      const BlockQuantized q = quantize_blocks(x);
+      const std::vector<ActivationBlock> q = quantize_blocks(x);
       float y = -1;
-      kernels().matmul_q6_k(&block, 256, 0, 1, {q.codes.data(), q.scales.data(), q.offsets.data(), 1}, &y, 1);
+      kernels().matmul_q6_k(&block, 256, 0, 1, q.data(), 1, &y, 1);
       EXPECT_EQ(y, 127 * weight) << e << " " << other;
     }
   }

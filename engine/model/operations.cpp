@@ -279,15 +279,6 @@ void Operations::mul(const float* a, const float* b, std::int64_t n, float* y) {
   });
 }
 
-BlockRows Operations::quantize_blocks(const float* x, std::int64_t rows, std::int64_t n) {
-  // Row follows row without a gap, so all blocks are one row to the kernel.
-  grow(block_codes_, rows * n);
-  grow(block_scales_, rows * n / q6_k::Block::kElements);
-  grow(block_offsets_, rows * n / 2);
-  kernels_.quantize_blocks(x, rows * n, block_codes_.data(), block_scales_.data(), block_offsets_.data());
-  return {block_codes_.data(), block_scales_.data(), block_offsets_.data(), rows};
-}
-
 void Operations::head(const float* x, std::int64_t rows, float* logits) {
   const FloatMatrix& m = weights_.output;
   const Timed timed(profile_, Work::head, head_amount(m, rows));
@@ -310,9 +301,11 @@ void Operations::head(const float* x, std::int64_t rows, float* logits) {
                  [&](const bf16* w) { dense(kernels_.matmul_bf16, w, x); },
                  [&](const q8_0::Block* w) { dense(kernels_.matmul_q8_0, w, x); },
                  [&](const q6_k::Block* w) {
-                   const BlockRows blocks = quantize_blocks(x, rows, m.cols);
+                   // Row follows row without a gap, so all blocks are one row to the kernel.
+                   grow(blocks_, rows * m.cols / q6_k::Block::kElements);
+                   kernels_.quantize_blocks(x, rows * m.cols, blocks_.data());
                    share([&](std::int64_t begin, std::int64_t end) {
-                     kernels_.matmul_q6_k(w, m.cols, begin, end, blocks, logits, m.rows);
+                     kernels_.matmul_q6_k(w, m.cols, begin, end, blocks_.data(), rows, logits, m.rows);
                    });
                  },
              },

@@ -94,7 +94,6 @@ class Operations {
     std::int64_t kv_offset;  // of the KV head's channels in a row of keys or values
     int worker;
   };
-  BlockRows quantize_blocks(const float* x, std::int64_t rows, std::int64_t n);
   bool screened_argmax(const float* x, std::span<Pick> picks);
   void group_rows(std::span<const VisibleCells> rows, std::int64_t most);
   template <class F>
@@ -115,9 +114,7 @@ class Operations {
   std::int64_t quantized_width_ = 0;
   // The head's input, [T][n_embd], in the form that its type takes.
   std::vector<f16> half_;
-  std::vector<std::int8_t> block_codes_;
-  std::vector<float> block_scales_;
-  std::vector<std::int16_t> block_offsets_;
+  std::vector<ActivationBlock> blocks_;
   std::vector<std::vector<float>> scores_;  // per worker: [rows * heads of a group][cells]
   std::vector<RowGroup> groups_;
   std::vector<float> logits_;  // [T][n_vocab]: of the full head, where it decides

@@ -49,12 +49,12 @@ struct Product {
     return w;
   }
 
-  static __m256i sums(const Weights& w, const std::int8_t* codes, const std::int16_t* offsets) {
+  static __m256i sums(const Weights& w, const ActivationBlock& x) {
     __m256i total = _mm256_setzero_si256();
     for (int i = 0; i < kPieces; ++i) {
       // At most 63 * 127 * 2 and then 32 * 127 * 4 more: 16 bits hold it.
-      const __m256i pairs =
-          _mm256_add_epi16(_mm256_maddubs_epi16(w.values[i], load(codes + 32 * i)), load(offsets + 16 * i));
+      const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(w.values[i], load(x.codes + 32 * i)),
+                                             load(x.offsets + 16 * i));
       total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, w.scales[i]));
     }
     return total;
@@ -64,8 +64,8 @@ struct Product {
 }  // namespace
 
 void matmul_q6_k(const q6_k::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
-                 const BlockRows& x, float* y, std::int64_t y_stride) {
-  q6_k_rows<Product>(w, n, row_begin, row_end, x, y, y_stride);
+                 const ActivationBlock* x, std::int64_t rows, float* y, std::int64_t y_stride) {
+  q6_k_rows<Product>(w, n, row_begin, row_end, x, rows, y, y_stride);
 }
 
 }  // namespace bitnet::avx2
