@@ -13,6 +13,10 @@ namespace {
 // Below this many elements, handing work to other threads costs more than it saves.
 constexpr std::int64_t kElementGrain = 8192;
 
+// With this many rows of activations for each thread, threads share out those of a product instead of the
+// rows of weights: each keeps its activations in its own cache, and all read the same weights.
+constexpr std::int64_t kRowsToShare = 64;
+
 // Rows of a prompt whose attention is taken together, and the scores that a worker holds for them: so many
 // rows that keys and values are read and widened seldom, so few scores that they stay in a core's own cache.
 constexpr std::int64_t kGroupRows = 16;
@@ -125,6 +129,14 @@ void Operations::quantize(const float* x, std::int64_t rows, std::int64_t n) {
 void Operations::project(const TernaryMatrix& w, float* y, Work work) {
   const Timed timed(profile_, work, product_amount(w, quantized_rows_));
   const QuantizedRows x{codes_.data(), scales_.data(), sums_.data(), quantized_rows_, quantized_width_};
+  if (x.rows >= kRowsToShare * threads()) {
+    pool_.parallel_for(x.rows, 16, [&](std::int64_t begin, std::int64_t end, int) {
+      const QuantizedRows part{x.codes + begin * x.stride, x.scales + begin, x.sums + begin, end - begin,
+                               x.stride};
+      kernels_.ternary_matmul(w, 0, w.rows, part, y + begin * w.rows, w.rows);
+    });
+    return;
+  }
   pool_.parallel_for(w.rows, 32, [&](std::int64_t begin, std::int64_t end, int) {
     kernels_.ternary_matmul(w, begin, end, x, y, w.rows);
   });
