@@ -65,7 +65,8 @@ float dot(const typename Type::Number* row, const float* x, std::int64_t n) {
   for (std::int64_t k = 0; k < stepped; k += kStep) {
     __m256 w[8];
     Type::step(row, k, w);
-    for (int i = 0; i < 8; ++i) acc[i] = _mm256_fmadd_ps(w[i], _mm256_loadu_ps(x + k + 8 * i), acc[i]);
+    for (int i = 0; i < 8; ++i)
+      acc[i] = in_place(_mm256_fmadd_ps(w[i], _mm256_loadu_ps(x + k + 8 * i), acc[i]));
   }
   float sum = fold(add_accumulators(acc));
   if (stepped < n) {
