@@ -112,7 +112,11 @@ void Operations::norm(const float* x, std::int64_t rows, std::span<const float> 
 }
 
 void Operations::quantize(const float* x, std::int64_t rows, std::int64_t n) {
-  grow(codes_, rows * n);
+  // On a line of the caches, so that no vector of codes crosses one: a quarter of the AVX2 product's speed.
+  constexpr std::int64_t kLine = 64;
+  grow(codes_, rows * n + kLine - 1);
+  const auto past = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(codes_.data()) % kLine);
+  quantized_codes_ = codes_.data() + (kLine - past) % kLine;
   grow(scales_, rows);
   grow(sums_, rows);
   quantized_rows_ = rows;
@@ -121,14 +125,14 @@ void Operations::quantize(const float* x, std::int64_t rows, std::int64_t n) {
                     {.bytes = rows * n * (kFloat + 1), .float_operations = 3 * rows * n});
   pool_.parallel_for(rows, 1, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t t = begin; t < end; ++t)
-      kernels_.quantize_row(x + t * n, n, codes_.data() + t * n, &scales_[static_cast<std::size_t>(t)],
+      kernels_.quantize_row(x + t * n, n, quantized_codes_ + t * n, &scales_[static_cast<std::size_t>(t)],
                             &sums_[static_cast<std::size_t>(t)]);
   });
 }
 
 void Operations::project(const TernaryMatrix& w, float* y, Work work) {
   const Timed timed(profile_, work, product_amount(w, quantized_rows_));
-  const QuantizedRows x{codes_.data(), scales_.data(), sums_.data(), quantized_rows_, quantized_width_};
+  const QuantizedRows x{quantized_codes_, scales_.data(), sums_.data(), quantized_rows_, quantized_width_};
   if (x.rows >= kRowsToShare * threads()) {
     pool_.parallel_for(x.rows, 16, [&](std::int64_t begin, std::int64_t end, int) {
       const QuantizedRows part{x.codes + begin * x.stride, x.scales + begin, x.sums + begin, end - begin,

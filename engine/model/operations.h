@@ -107,9 +107,10 @@ class Operations {
   RopeTable rope_;
   float kq_scale_;  // 1 / sqrt(hd)
 
-  std::vector<std::int8_t> codes_;  // [T][n]: the rows quantized last
-  std::vector<float> scales_;       // [T]
-  std::vector<std::int32_t> sums_;  // [T]
+  std::vector<std::int8_t> codes_;          // what follows lies in them
+  std::int8_t* quantized_codes_ = nullptr;  // [T][n]: the rows quantized last
+  std::vector<float> scales_;               // [T]
+  std::vector<std::int32_t> sums_;          // [T]
   std::int64_t quantized_rows_ = 0;
   std::int64_t quantized_width_ = 0;
   // The head's input, [T][n_embd], in the form that its type takes.
