@@ -208,6 +208,12 @@ TEST_F(Programs, TextThatIsNoUtf8StaysOutsideTheComparisonOfIds) {
     if (record["type"] == "skip") reason = record["reason"];
   EXPECT_NE(reason.find("the prompt is no UTF-8"), std::string::npos);
   EXPECT_NE(reason.find("the reference's own are not compared"), std::string::npos) << reason;
+
+  const std::string trace = path("t.safetensors");
+  const Result recorded = crossval("record --quiet --model " + kModel + " --prompts " + path("s.json") +
+                                   " --out " + trace + faulty("ok"));
+  EXPECT_EQ(recorded.exit_code, 0) << recorded.output;
+  EXPECT_NE(crossval::slurp(trace).find("the participant's own are not compared"), std::string::npos);
 }
 
 // What docs/how-to/plug-in-your-engine.md shows: an engine in pure Python, plugged in by 60 lines.

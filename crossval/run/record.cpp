@@ -44,7 +44,7 @@ class Recorder {
       p->begin_case(c.spec.id);
       p->reset();
     }
-    check_tokenization(c, participant_, "participant");
+    if (const auto outside = check_tokenization(c, participant_, "participant")) notes_.push_back(*outside);
     bitnet::Sampler sampler(c.spec.sampling);
     Answer answer(c.spec, model_.tokenizer());
     std::vector<Token> fed = c.tokens, history = c.tokens;
@@ -79,6 +79,7 @@ class Recorder {
     metadata["taps"] = names.dump();
     metadata["tokens"] = tokens_.dump();
     metadata["pieces"] = pieces_.dump();
+    if (!notes_.empty()) metadata["notes"] = notes_.dump(-1, ' ', false, json::error_handler_t::replace);
     if (noise_.measured) metadata["self_noise"] = to_json(noise_).dump();
     if (rope) {
       const bitnet::RecordedRope table = rope_rows(model_, *rope, positions_);
@@ -141,6 +142,7 @@ class Recorder {
   std::vector<float> logits_;  // of the last row evaluated
   json tokens_ = json::object();
   json pieces_ = json::object();
+  json notes_ = json::array();
   SelfNoise noise_;
   std::int64_t positions_ = 0;  // of the longest case
 };
