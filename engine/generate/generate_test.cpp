@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/error.h"
-#include "engine/generate/test_allocations.h"
+#include "engine/test_allocations.h"
 #include "engine/tokenizer/test_vocabulary.h"
 
 namespace bitnet {
@@ -146,9 +146,9 @@ TEST_F(Generate, ALongerAnswerAllocatesNoMore) {
     GenerateOptions options;
     options.stop.max_tokens = max_tokens;
     options.stop.strings = {"xyz"};
-    const long before = test_allocations();
+    const long before = test_allocations().count;
     generate(tokenizer, evaluate, prompt, options, [&](std::string_view part) { shown += part.size(); });
-    return test_allocations() - before;
+    return test_allocations().count - before;
   };
   EXPECT_EQ(allocations(2000), allocations(20));
   EXPECT_EQ(shown, 2020u);

@@ -10,7 +10,7 @@
 #include <set>
 
 #include "engine/error.h"
-#include "engine/generate/test_allocations.h"
+#include "engine/test_allocations.h"
 
 namespace bitnet {
 namespace {
@@ -325,9 +325,9 @@ TEST(Sampling, ADrawnTokenAllocatesNothing) {
     p.repetition_penalty = 1.1f;
     Sampler sampler(p);
     for (int i = 0; i < 3; ++i) sampler.sample(logits, history);
-    const long before = test_allocations();
+    const long before = test_allocations().count;
     for (int i = 0; i < 30; ++i) sampler.sample(logits, history);
-    EXPECT_EQ(test_allocations(), before);
+    EXPECT_EQ(test_allocations().count, before);
   }
 }
 

@@ -2,45 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <limits>
-#include <new>
 
 #include "engine/error.h"
 #include "engine/gguf/gguf.h"
 #include "engine/gguf/test_bytes.h"
-
-namespace {
-std::size_t g_largest = 0;
-std::size_t g_total = 0;
-
-// Not inlined: GCC 12 would then warn of overflows in std::vector that are not there.
-[[gnu::noinline]] void* counted(std::size_t n) {
-  g_largest = n > g_largest ? n : g_largest;
-  g_total += n;
-  if (void* p = std::malloc(n == 0 ? 1 : n)) return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t n) {
-  return counted(n);
-}
-void* operator new[](std::size_t n) {
-  return counted(n);
-}
-void operator delete(void* p) noexcept {
-  std::free(p);
-}
-void operator delete[](void* p) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  std::free(p);
-}
-void operator delete[](void* p, std::size_t) noexcept {
-  std::free(p);
-}
+#include "engine/test_allocations.h"
 
 namespace bitnet::gguf {
 namespace {
@@ -72,19 +39,18 @@ std::vector<Hostile> hostile_files() {
 
 TEST(GgufAllocation, HostileCountsAllocateLittle) {
   for (const Hostile& file : hostile_files()) {
-    g_largest = g_total = 0;
+    forget_test_allocations();
     bool refused = false;
     try {
       (void)File::parse(file.bytes.bytes, "m.gguf");
     } catch (const InputError&) {
       refused = true;
     }
-    const std::size_t largest = g_largest;
-    const std::size_t total = g_total;
+    const TestAllocations made = test_allocations();
     EXPECT_TRUE(refused) << file.label;
     // Room for what 4 KiB of real entries could need, and the message.
-    EXPECT_LE(largest, 64u << 10) << file.label;
-    EXPECT_LE(total, 256u << 10) << file.label;
+    EXPECT_LE(made.largest, 64u << 10) << file.label;
+    EXPECT_LE(made.bytes, 256u << 10) << file.label;
   }
 }
 
@@ -92,9 +58,9 @@ TEST(GgufAllocation, MemoryFollowsTheFile) {
   // A file of nothing but empty strings: the most views per byte.
   Bytes b;
   b.header(0, 1).array("k", ValueType::string, 100000).zeros(800000);
-  g_largest = g_total = 0;
+  forget_test_allocations();
   const File f = File::parse(b.bytes, "m.gguf");
-  const std::size_t total = g_total;
+  const std::size_t total = test_allocations().bytes;
   EXPECT_EQ(std::get<Array>(f.key_values()[0].value).strings.size(), 100000u);
   EXPECT_LE(total, 8 * b.bytes.size());
 }

@@ -2,51 +2,19 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
+#include <vector>
 
 #include "engine/model/context.h"
 #include "engine/model/test_model.h"
-
-namespace {
-
-std::atomic<std::int64_t> g_allocations = 0;
-
-void* counted(std::size_t bytes) {
-  ++g_allocations;
-  if (void* p = std::malloc(bytes ? bytes : 1)) return p;
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t bytes) {
-  return counted(bytes);
-}
-void* operator new[](std::size_t bytes) {
-  return counted(bytes);
-}
-void operator delete(void* p) noexcept {
-  std::free(p);
-}
-void operator delete[](void* p) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  std::free(p);
-}
-void operator delete[](void* p, std::size_t) noexcept {
-  std::free(p);
-}
+#include "engine/test_allocations.h"
 
 namespace bitnet {
 namespace {
 
 TEST(Allocation, TheCounterCounts) {
-  const std::int64_t before = g_allocations;
+  const long before = test_allocations().count;
   const std::vector<int> v(10);
-  EXPECT_GT(g_allocations, before);
+  EXPECT_GT(test_allocations().count, before);
 }
 
 void expect_no_allocation(const Model& model) {
@@ -57,7 +25,7 @@ void expect_no_allocation(const Model& model) {
     context.forward(rows);
     rows.resize(1);
     context.forward(rows);  // the first token of decoding may still grow a buffer
-    const std::int64_t before = g_allocations;
+    const long before = test_allocations().count;
     // Far enough to need new pages of the KV cache and new rows of the RoPE table.
     for (int i = 0; i < 200; ++i) {
       if (i == 100) context.record(&profile);
@@ -65,7 +33,7 @@ void expect_no_allocation(const Model& model) {
       rows[0].token = static_cast<std::int32_t>(
           context.kernels().argmax(logits.data(), static_cast<std::int64_t>(logits.size())));
     }
-    EXPECT_EQ(g_allocations - before, 0) << threads << " threads";
+    EXPECT_EQ(test_allocations().count - before, 0) << threads << " threads";
     EXPECT_EQ(profile[Work::head].calls, 100);
   }
 }
@@ -91,9 +59,9 @@ TEST(Allocation, ATokenPickedByTheScreenedHeadAllocatesNothing) {
       rows.assign(1, BatchRow{.token = 3});
       // The first tokens of decoding may still grow buffers, the full head's too.
       for (int i = 0; i < 3; ++i) rows[0].token = context.forward_greedy(rows).front().token;
-      const std::int64_t before = g_allocations;
+      const long before = test_allocations().count;
       for (int i = 0; i < 200; ++i) rows[0].token = context.forward_greedy(rows).front().token;
-      EXPECT_EQ(g_allocations - before, 0) << threads << " threads, screen after " << screen_after;
+      EXPECT_EQ(test_allocations().count - before, 0) << threads << " threads, screen after " << screen_after;
       EXPECT_EQ(context.head_work().screened > 0, screen_after == 0);
     }
   }
