@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "engine/kernels/declare.h"
+#include "engine/kernels/each_query.h"
 #include "engine/kernels/scalar/exp.h"
 #include "engine/kernels/scalar/half.h"
 #include "engine/kernels/scalar/lanes.h"
@@ -58,12 +59,10 @@ void context_of(const float* p, const f16* const* pages, std::int64_t offset, st
 void attn_scores(const QueryGroup& group, const f16* q, std::int64_t q_stride, const f16* const* pages,
                  std::int64_t cell_stride, std::int64_t offset, std::int64_t head_dim, float* scores,
                  std::int64_t scores_stride) {
-  for (std::int64_t t = 0; t < group.tokens; ++t) {
-    for (std::int64_t h = 0; h < group.heads; ++h) {
-      scores_of(q + t * q_stride + h * head_dim, pages, cell_stride, offset, head_dim, group.cells + t,
-                scores + (t * group.heads + h) * scores_stride);
-    }
-  }
+  for_each_query(group, [&](std::int64_t t, std::int64_t h, std::int64_t row, std::int64_t cells) {
+    scores_of(q + t * q_stride + h * head_dim, pages, cell_stride, offset, head_dim, cells,
+              scores + row * scores_stride);
+  });
 }
 
 void softmax(float* x, std::int64_t n, float scale) {
@@ -87,12 +86,9 @@ void softmax(float* x, std::int64_t n, float scale) {
 
 void attn_context(const QueryGroup& group, float* p, std::int64_t p_stride, const f16* const* pages,
                   std::int64_t offset, std::int64_t head_dim, float* out, std::int64_t out_stride) {
-  for (std::int64_t t = 0; t < group.tokens; ++t) {
-    for (std::int64_t h = 0; h < group.heads; ++h) {
-      context_of(p + (t * group.heads + h) * p_stride, pages, offset, head_dim, group.cells + t,
-                 out + t * out_stride + h * head_dim);
-    }
-  }
+  for_each_query(group, [&](std::int64_t t, std::int64_t h, std::int64_t row, std::int64_t cells) {
+    context_of(p + row * p_stride, pages, offset, head_dim, cells, out + t * out_stride + h * head_dim);
+  });
 }
 
 }  // namespace bitnet::scalar
