@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
-#include <rapidcheck/gtest.h>
 
 #include <cmath>
 #include <string>
@@ -12,6 +11,8 @@
 
 #include "engine/kernels/kernel_checks.h"
 #include "engine/kernels/kernels.h"
+#include "property_tests/kernel_cases.h"
+#include "property_tests/property.h"
 
 namespace bitnet {
 namespace {
@@ -25,48 +26,18 @@ const Kernels& table(std::string_view name) {
   throw std::logic_error("kernels.inc lists an instruction set that is not compiled");
 }
 
-/// The greatest sizes drawn for an operation, as its check reads them.
-std::vector<int> greatest_sizes(std::string_view operation) {
-  if (operation == "ternary_matmul") return {24, 20, 20, 60};
-  if (operation == "matmul_f16" || operation == "matmul_f32" || operation == "matmul_bf16")
-    return {400, 12, 8, 60};
-  if (operation == "matmul_q8_0" || operation == "matmul_q6_k") return {14, 12, 8, 60};
-  if (operation == "quantize_blocks" || operation == "decode_q8_0" || operation == "decode_q6_k")
-    return {14, 1, 1, 1};
-  if (operation == "screen_bounds") return {400, 12, 8, 60};
-  if (operation == "rms_norm") return {700, 9, 6, 2};
-  if (operation == "rope") return {140, 5, 5, 2};
-  if (operation == "attn_scores") return {270, 140, 3 * 5, 7 * 5};
-  if (operation == "softmax") return {400, 16, 1, 1};
-  if (operation == "attn_context") return {40, 330, 5 * 5, 5};
-  return {600, 1, 1, 1};
+/// Checks a property of an instruction set's kernels, if this machine runs them.
+template <class Property>
+void check_of(const Kernels& kernels, Property property) {
+  if (!supported(kernels)) GTEST_SKIP() << "this machine cannot run " << kernels.name;
+  crossval::check_property(rc::detail::toProperty([&kernels, property] { property(kernels); }));
 }
 
-rc::Gen<Case> cases(std::string_view operation) {
-  const std::vector<int> greatest = greatest_sizes(operation);
-  const bool needs_an_element = operation == "argmax";
-  return rc::gen::map(
-      rc::gen::tuple(rc::gen::inRange(needs_an_element ? 1 : 0, greatest[0]),
-                     rc::gen::inRange(0, greatest[1]), rc::gen::inRange(0, greatest[2]),
-                     rc::gen::inRange(0, greatest[3]), rc::gen::inRange<std::size_t>(0, kAllValues.size()),
-                     rc::gen::arbitrary<bool>(), rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>())),
-      [](const auto& drawn) {
-        const auto& [a, b, c, d, values, at_end, seed] = drawn;
-        return Case{{a, b, c, d}, kAllValues[values], at_end ? Edge::end : Edge::begin, seed};
-      });
-}
-
-template <class Check, class Kernel>
-void expect_same_bits(std::string_view operation, Check check, Kernel kernel, Kernel scalar) {
-  const Case c = *cases(operation);
-  const std::string difference = check(kernel, scalar, c);
-  if (!difference.empty()) RC_FAIL(difference);
-}
-
-#define CROSSVAL_KERNEL(isa, operation, function)                                                      \
-  RC_GTEST_PROP(KernelProperties, isa##_##operation##_is_scalar_bit_for_bit, ()) {                     \
-    if (!supported(table(#isa))) RC_SUCCEED("this machine cannot run " #isa);                          \
-    expect_same_bits(#operation, check_##operation, table(#isa).operation, table("scalar").operation); \
+#define CROSSVAL_KERNEL(isa, operation, function)                                                    \
+  TEST(KernelProperties, isa##_##operation##_is_scalar_bit_for_bit) {                                \
+    check_of(table(#isa), [](const Kernels& kernels) {                                               \
+      expect_same_bits(#operation, check_##operation, kernels.operation, table("scalar").operation); \
+    });                                                                                              \
   }
 #include "engine/kernels/kernels.inc"
 
@@ -76,7 +47,7 @@ void expect_independent_rows(const Kernels& kernels) {
   const auto rows = *rc::gen::inRange<std::int64_t>(1, 20);
   const auto tokens = *rc::gen::inRange<std::int64_t>(1, 9);
   const auto split = *rc::gen::inRange<std::int64_t>(0, rows + 1);
-  Random random(*rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>()));
+  Random random(*seeds());
   const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
 
   std::vector<float> x(size(tokens * cols));
@@ -121,7 +92,7 @@ void expect_independent_head_rows(const Kernels& kernels) {
   const auto rows = *rc::gen::inRange<std::int64_t>(1, 12);
   const auto tokens = *rc::gen::inRange<std::int64_t>(1, 9);
   const auto split = *rc::gen::inRange<std::int64_t>(0, rows + 1);
-  Random random(*rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>()));
+  Random random(*seeds());
   const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
   const auto drawn = [&]<class T>(std::int64_t n, std::vector<T> values) {
     values.resize(size(n / elements_in<T>));
@@ -129,13 +100,14 @@ void expect_independent_head_rows(const Kernels& kernels) {
     return values;
   };
   const auto x = drawn(tokens * cols, std::vector<float>());
+  const auto f32 = drawn(rows * cols, std::vector<float>());
   const auto bf = drawn(rows * cols, std::vector<bf16>());
   const auto q8 = drawn(rows * cols, std::vector<q8_0::Block>());
   const auto q6 = drawn(rows * cols, std::vector<q6_k::Block>());
   std::vector<ActivationBlock> blocks(x.size() / 256);
   kernels.quantize_blocks(x.data(), tokens * cols, blocks.data());
 
-  // Logits of `n` activations from row t on for some rows of the three heads.
+  // Logits of `n` activations from row t on for some rows of the four heads.
   const auto multiply = [&](std::int64_t t, std::int64_t n, std::int64_t begin, std::int64_t end,
                             std::vector<float>& y) {
     const float* in = &x[size(t * cols)];
@@ -144,8 +116,9 @@ void expect_independent_head_rows(const Kernels& kernels) {
     kernels.matmul_q8_0(q8.data(), cols, begin, end, in, n, cols, out + tokens * rows, rows);
     kernels.matmul_q6_k(q6.data(), cols, begin, end, &blocks[size(t * cols / 256)], n,
                         out + 2 * tokens * rows, rows);
+    kernels.matmul_f32(f32.data(), cols, begin, end, in, n, cols, out + 3 * tokens * rows, rows);
   };
-  std::vector<float> together(size(3 * tokens * rows));
+  std::vector<float> together(size(4 * tokens * rows));
   multiply(0, tokens, 0, rows, together);
   std::vector<float> apart(together.size());
   for (std::int64_t t = 0; t < tokens; ++t) {
@@ -157,20 +130,18 @@ void expect_independent_head_rows(const Kernels& kernels) {
   if (!text.empty()) RC_FAIL(text);
 }
 
-#define CROSSVAL_ISA(isa, base, runs, description)                            \
-  RC_GTEST_PROP(KernelProperties, isa##_rows_are_independent, ()) {           \
-    if (!supported(table(#isa))) RC_SUCCEED("this machine cannot run " #isa); \
-    expect_independent_rows(table(#isa));                                     \
-  }                                                                           \
-  RC_GTEST_PROP(KernelProperties, isa##_head_rows_are_independent, ()) {      \
-    if (!supported(table(#isa))) RC_SUCCEED("this machine cannot run " #isa); \
-    expect_independent_head_rows(table(#isa));                                \
+#define CROSSVAL_ISA(isa, base, runs, description)          \
+  TEST(KernelProperties, isa##_rows_are_independent) {      \
+    check_of(table(#isa), expect_independent_rows);         \
+  }                                                         \
+  TEST(KernelProperties, isa##_head_rows_are_independent) { \
+    check_of(table(#isa), expect_independent_head_rows);    \
   }
 #include "engine/kernels/kernels.inc"
 
 /// Codes times what one code is worth lie within half a step of the activations; their sum is the sum.
-RC_GTEST_PROP(KernelProperties, quantized_rows_are_near_what_they_stand_for, ()) {
-  Random random(*rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>()));
+CROSSVAL_PROPERTY(KernelProperties, quantized_rows_are_near_what_they_stand_for, ()) {
+  Random random(*seeds());
   std::vector<float> x(static_cast<std::size_t>(*rc::gen::inRange(1, 300)));
   fill(x.data(), x.data() + x.size(), *rc::gen::element(Values::ordinary, Values::outlier, Values::ties),
        random);
@@ -190,8 +161,8 @@ RC_GTEST_PROP(KernelProperties, quantized_rows_are_near_what_they_stand_for, ())
 }
 
 /// Quantized weights lie within half a step of what they were.
-RC_GTEST_PROP(FormatProperties, q8_0_blocks_are_near_what_they_stand_for, ()) {
-  Random random(*rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>()));
+CROSSVAL_PROPERTY(FormatProperties, q8_0_blocks_are_near_what_they_stand_for, ()) {
+  Random random(*seeds());
   std::vector<float> w(32 * static_cast<std::size_t>(*rc::gen::inRange(1, 9)));
   fill(w.data(), w.data() + w.size(), *rc::gen::element(Values::ordinary, Values::outlier, Values::ties),
        random);
@@ -206,8 +177,8 @@ RC_GTEST_PROP(FormatProperties, q8_0_blocks_are_near_what_they_stand_for, ()) {
   }
 }
 
-RC_GTEST_PROP(FormatProperties, q6_k_blocks_are_near_what_they_stand_for, ()) {
-  Random random(*rc::gen::noShrink(rc::gen::arbitrary<std::uint64_t>()));
+CROSSVAL_PROPERTY(FormatProperties, q6_k_blocks_are_near_what_they_stand_for, ()) {
+  Random random(*seeds());
   std::vector<float> w(256 * static_cast<std::size_t>(*rc::gen::inRange(1, 4)));
   fill(w.data(), w.data() + w.size(), *rc::gen::element(Values::ordinary, Values::outlier, Values::ties),
        random);

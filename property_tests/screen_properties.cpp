@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
-#include <rapidcheck/gtest.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/test_values.h"
 #include "engine/model/screened_head.h"
+#include "property_tests/property.h"
 
 namespace bitnet {
 namespace {
@@ -172,7 +172,7 @@ const Kernels& any_kernels() {
   return **rc::gen::elementOf(tables);
 }
 
-RC_GTEST_PROP(ScreenProperties, every_logit_lies_within_its_bounds, ()) {
+CROSSVAL_PROPERTY(ScreenProperties, every_logit_lies_within_its_bounds, ()) {
   const Head h = draw_head();
   ThreadPool pool(1);
   ScreenedHead screen(h.matrix(), any_kernels(), pool);
@@ -206,7 +206,7 @@ Exact exact_units(float value) {
   return mantissa / (Exact{1} << -shift);
 }
 
-RC_GTEST_PROP(ScreenProperties, the_rounding_of_the_product_is_bounded, ()) {
+CROSSVAL_PROPERTY(ScreenProperties, the_rounding_of_the_product_is_bounded, ()) {
   const Head h = draw_head();
   RC_PRE(finite(h.x));
   const std::vector<float> logits = logits_of(h);
@@ -230,7 +230,7 @@ RC_GTEST_PROP(ScreenProperties, the_rounding_of_the_product_is_bounded, ()) {
   RC_CLASSIFY(worst > 0.1, "above a tenth of what is allowed");
 }
 
-RC_GTEST_PROP(ScreenProperties, never_another_arg_max_than_the_full_head, ()) {
+CROSSVAL_PROPERTY(ScreenProperties, never_another_arg_max_than_the_full_head, ()) {
   const Head h = draw_head();
   static ThreadPool pools[2] = {ThreadPool(1), ThreadPool(2)};
   const Kernels& kernels = any_kernels();

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
-#include <rapidcheck/gtest.h>
 
 #include <array>
 #include <string>
@@ -12,6 +11,7 @@
 #include "engine/tokenizer/pre_tokenizer.h"
 #include "engine/tokenizer/test_vocabulary.h"
 #include "engine/tokenizer/tokenizer.h"
+#include "property_tests/property.h"
 
 namespace bitnet {
 namespace {
@@ -109,19 +109,19 @@ const char* any_scheme() {
   return *rc::gen::elementOf(kSchemes);
 }
 
-RC_GTEST_PROP(TokenizerProperties, DecodingUndoesEncoding, ()) {
+CROSSVAL_PROPERTY(TokenizerProperties, DecodingUndoesEncoding, ()) {
   const Tokenizer& t = tokenizer(any_scheme());
   const std::string text = *texts();
   RC_ASSERT(t.decode(t.encode(text, false, false)) == text);
 }
 
-RC_GTEST_PROP(TokenizerProperties, DecodingUndoesEncodingWithSpecialTokens, ()) {
+CROSSVAL_PROPERTY(TokenizerProperties, DecodingUndoesEncodingWithSpecialTokens, ()) {
   const Tokenizer& t = tokenizer(any_scheme());
   const std::string text = *texts();
   RC_ASSERT(t.decode(t.encode(text, false, true), true) == text);
 }
 
-RC_GTEST_PROP(TokenizerProperties, PiecesAreTheTextInOrder, ()) {
+CROSSVAL_PROPERTY(TokenizerProperties, PiecesAreTheTextInOrder, ()) {
   const std::string text = *texts();
   const CodePoints points(text);
   std::uint32_t last = 0;
@@ -134,7 +134,7 @@ RC_GTEST_PROP(TokenizerProperties, PiecesAreTheTextInOrder, ()) {
   for (std::uint32_t i = 0; i < points.size(); ++i) RC_ASSERT(points.offset[i] < points.offset[i + 1]);
 }
 
-RC_GTEST_PROP(TokenizerProperties, EncodingIsAFunctionOfTheText, ()) {
+CROSSVAL_PROPERTY(TokenizerProperties, EncodingIsAFunctionOfTheText, ()) {
   const char* scheme = any_scheme();
   const std::string text = *texts();
   const std::vector<Token> ids = tokenizer(scheme).encode(text, true, true);
@@ -142,7 +142,7 @@ RC_GTEST_PROP(TokenizerProperties, EncodingIsAFunctionOfTheText, ()) {
   RC_ASSERT(sample_vocabulary().make(scheme).encode(text, true, true) == ids);
 }
 
-RC_GTEST_PROP(TokenizerProperties, TokensExistAndHoldAtLeastAByteEach, ()) {
+CROSSVAL_PROPERTY(TokenizerProperties, TokensExistAndHoldAtLeastAByteEach, ()) {
   const Tokenizer& t = tokenizer(any_scheme());
   const std::string text = *texts();
   const std::vector<Token> ids = t.encode(text, false, true);
@@ -150,7 +150,7 @@ RC_GTEST_PROP(TokenizerProperties, TokensExistAndHoldAtLeastAByteEach, ()) {
   for (const Token id : ids) RC_ASSERT(id >= 0 && id < t.size());
 }
 
-RC_GTEST_PROP(TokenizerProperties, ASpecialTokenSeparatesWhatIsAroundIt, ()) {
+CROSSVAL_PROPERTY(TokenizerProperties, ASpecialTokenSeparatesWhatIsAroundIt, ()) {
   const Tokenizer& t = tokenizer(any_scheme());
   const std::string before = *texts();
   const std::string after = *texts();

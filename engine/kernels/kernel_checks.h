@@ -4,6 +4,7 @@
 // does not build.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <ostream>
 #include <string>
@@ -25,8 +26,7 @@ struct Case {
 
 inline std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << "{{" << c.size[0] << ", " << c.size[1] << ", " << c.size[2] << ", " << c.size[3]
-             << "}, Values::" << name_of(c.values) << ", Edge::" << (c.edge == Edge::end ? "end" : "begin")
-             << ", " << c.seed << "u}";
+             << "}, Values::" << name_of(c.values) << ", Edge::" << name_of(c.edge) << ", " << c.seed << "u}";
 }
 
 template <class T>
@@ -56,12 +56,13 @@ inline std::string check_quantize_row(decltype(Kernels::quantize_row) kernel,
   const Guarded<float> x = random_buffer<float>(c.size[0], c, random);
   Guarded<std::int8_t> expected(x.size(), c.edge);
   Guarded<std::int8_t> actual(x.size(), c.edge);
-  float scales[2] = {};
-  std::int32_t sums[2] = {};
-  scalar(x.data(), x.size(), expected.data(), &scales[0], &sums[0]);
-  kernel(x.data(), x.size(), actual.data(), &scales[1], &sums[1]);
+  Guarded<float> scales[2] = {Guarded<float>(1, c.edge), Guarded<float>(1, c.edge)};
+  Guarded<std::int32_t> sums[2] = {Guarded<std::int32_t>(1, c.edge), Guarded<std::int32_t>(1, c.edge)};
+  scalar(x.data(), x.size(), expected.data(), scales[0].data(), sums[0].data());
+  kernel(x.data(), x.size(), actual.data(), scales[1].data(), sums[1].data());
   return difference("codes", expected.data(), actual.data(), x.size()) +
-         difference("scale", &scales[0], &scales[1], 1) + difference("sum", &sums[0], &sums[1], 1);
+         difference("scale", scales[0].data(), scales[1].data(), 1) +
+         difference("sum", sums[0].data(), sums[1].data(), 1);
 }
 
 /// size: blocks of 128 columns, weight rows, activation rows, what splits the weight rows and pads the
@@ -298,11 +299,11 @@ inline std::string check_attn_scores(decltype(Kernels::attn_scores) kernel,
       random_buffer<f16>((group.tokens - 1) * q_stride + group.heads * head_dim, c, random);
   // The last page holds the cells in use and no more.
   std::vector<Guarded<f16>> storage;
-  std::vector<const f16*> pages;
+  Guarded<const f16*> pages((cells + kPageCells - 1) / kPageCells, c.edge);
   for (std::int64_t first = 0; first < cells; first += kPageCells) {
     const std::int64_t here = std::min(kPageCells, cells - first);
     storage.push_back(random_buffer<f16>((here - 1) * stride + offset + head_dim, c, random));
-    pages.push_back(storage.back().data());
+    pages[first / kPageCells] = storage.back().data();
   }
   const std::int64_t rows = group.tokens * group.heads;
   const std::int64_t s_stride = cells + padding;
@@ -342,10 +343,10 @@ inline std::string check_attn_context(decltype(Kernels::attn_context) kernel,
     if (c.values == Values::any) value = draw_f32(Values::any, random);
   }
   std::vector<Guarded<f16>> storage;
-  std::vector<const f16*> pages;
+  Guarded<const f16*> pages((cells + kPageCells - 1) / kPageCells, c.edge);
   for (std::int64_t first = 0; first < cells; first += kPageCells) {
     storage.push_back(random_buffer<f16>((offset + head_dim) * kPageCells, c, random));
-    pages.push_back(storage.back().data());
+    pages[first / kPageCells] = storage.back().data();
     for (std::int64_t d = 0; d < offset + head_dim; ++d) {
       for (std::int64_t i = cells - first; i < kPageCells; ++i)
         storage.back()[d * kPageCells + i] = 0x7fff;  // NaN
@@ -419,12 +420,15 @@ inline std::string check_screen_row(decltype(Kernels::screen_row) kernel,
   const Guarded<f16> w = random_buffer<f16>(c.size[0], c, random);
   Guarded<std::int8_t> expected(w.size(), c.edge);
   Guarded<std::int8_t> actual(w.size(), c.edge);
-  float expected_floats[3] = {};
-  float actual_floats[3] = {};
-  scalar(w.data(), w.size(), expected.data(), &expected_floats[0], &expected_floats[1], &expected_floats[2]);
-  kernel(w.data(), w.size(), actual.data(), &actual_floats[0], &actual_floats[1], &actual_floats[2]);
+  const auto of_row = [&](decltype(scalar) row, Guarded<std::int8_t>& codes) {
+    Guarded<float> scale(1, c.edge), error(1, c.edge), size(1, c.edge);
+    row(w.data(), w.size(), codes.data(), scale.data(), error.data(), size.data());
+    return std::array{scale[0], error[0], size[0]};
+  };
+  const std::array expected_floats = of_row(scalar, expected);
+  const std::array actual_floats = of_row(kernel, actual);
   return difference("codes", expected.data(), actual.data(), w.size()) +
-         difference("scale, error, size", expected_floats, actual_floats, 3);
+         difference("scale, error, size", expected_floats.data(), actual_floats.data(), 3);
 }
 
 /// size: columns, weight rows, activation rows, what splits the weight rows and pads the stride.
