@@ -24,6 +24,7 @@
 
 #include "engine/error.h"
 #include "engine/gguf/printable.h"
+#include "reference/process/descendants.h"
 #if defined(__linux__)
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -169,7 +170,7 @@ std::string find_program(const std::string& name) {
                                "`: " + std::strerror(errno));
     return name;
   }
-  const std::string found = bp::search_path(name).string();
+  std::string found = bp::search_path(name).string();
   if (found.empty())
     throw bitnet::InputError("cannot start `" + bitnet::gguf::printable(name, 200) +
                              "`: there is no such program in PATH; write its path, or ./ before its name");
@@ -227,6 +228,7 @@ Child::Child(const std::vector<std::string>& words, const std::map<std::string, 
   const std::string program = find_program(words.at(0));
   bp::environment variables = boost::this_process::environment();
   for (const auto& [name, value] : environment) variables[name] = value;
+  variables[kMark] = mark_ = new_mark();
 
   Pipe in = make_pipe(), out = make_pipe(), errors = make_pipe(), stop = make_pipe();
   never_block(in.write.get());
@@ -326,14 +328,24 @@ std::size_t Child::read(std::span<std::byte> into, Clock::time_point deadline) {
   }
 }
 
+// Members of its group, and those that left it.
+bool Child::left_something() const {
+  return ::kill(-pid_, 0) == 0 || !processes_with(mark_).empty();
+}
+
+void Child::signal(int number) const {
+  ::kill(-pid_, number);
+  for (const pid_t pid : processes_with(mark_)) ::kill(pid, number);
+}
+
 void Child::end(Seconds grace) {
   if (ended_ || pid_ <= 0) return;
   ended_ = true;
   ::close(std::exchange(input_, -1));
   // What it ends with from here on is our doing.
   if (const auto how = exit_of(pid_)) status_ = *how;
-  // Also after it ended by itself: processes that it started may be left in its group.
-  ::kill(-pid_, SIGTERM);
+  // Also after it ended by itself: processes that it started may be left.
+  signal(SIGTERM);
   const auto deadline = after(grace);
   const auto wait = [&](auto&& over, Clock::time_point until) {
     for (auto pause = 1ms; !over() && Clock::now() < until; pause = std::min(2 * pause, 20ms))
@@ -347,8 +359,15 @@ void Child::end(Seconds grace) {
   while (::waitpid(pid_, nullptr, WNOHANG) < 0 && errno == EINTR) {
   }
   // The group lives on while a member of it does.
-  wait([&] { return ::kill(-pid_, 0) != 0; }, std::max(deadline, Clock::now() + 50ms));
-  if (::kill(-pid_, 0) == 0) ::kill(-pid_, SIGKILL);
+  wait([&] { return !left_something(); }, std::max(deadline, Clock::now() + 50ms));
+  // One that was being started while we looked for it is found the next time; one that starts others for ever
+  // is left to itself in the end.
+  const auto killed = [&] {
+    if (!left_something()) return true;
+    signal(SIGKILL);
+    return false;
+  };
+  wait(killed, Clock::now() + 2s);
   ::close(std::exchange(output_, -1));
   drain_->stop.reset();
   drain_->thread.join();

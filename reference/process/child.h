@@ -30,7 +30,7 @@ class Child {
   /// default signal dispositions, and, on Linux, SIGKILL when this process dies. Throws InputError when there
   /// is no such program or it cannot be run, SystemError when pipes or processes run out.
   Child(const std::vector<std::string>& words, const std::map<std::string, std::string>& environment);
-  /// Ends the child and its process group.
+  /// Ends the child and whatever it has started.
   ~Child();
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
@@ -45,8 +45,9 @@ class Child {
 
   /// Whether it has ended by itself within `limit`.
   bool ended_within(Seconds limit);
-  /// Ends whatever is left of its process group: SIGTERM, and after `grace` SIGKILL; leaves no zombie. Waits
-  /// no longer than a few seconds. Calling it again does nothing.
+  /// Ends whatever is left of it, its process group and, on Linux, the processes that it started and that
+  /// left the group (descendants.h): SIGTERM, and after `grace` SIGKILL; leaves no zombie. Waits no longer
+  /// than a few seconds. Calling it again does nothing.
   void end(Seconds grace);
 
   /// "exit status 3", "signal 11 (Segmentation fault)"; "still running" when it was us who ended it, or it
@@ -58,7 +59,10 @@ class Child {
  private:
   struct Drain;
   bool exited() const;
+  bool left_something() const;
+  void signal(int number) const;
 
+  std::string mark_;  // in the environment of all that it starts
   pid_t pid_ = -1;
   int input_ = -1;   // we write
   int output_ = -1;  // we read
