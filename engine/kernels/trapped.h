@@ -33,7 +33,7 @@ inline void spring(int signal, siginfo_t*, void*) {
 inline bool set_trap() {
   struct sigaction action = {};
   action.sa_sigaction = spring;
-  action.sa_flags = SA_SIGINFO | SA_NODEFER;  // nothing is masked, so nothing needs to be restored
+  action.sa_flags = SA_SIGINFO;
   return sigaction(SIGSEGV, &action, nullptr) == 0 && sigaction(SIGBUS, &action, nullptr) == 0;
 }
 
@@ -52,7 +52,7 @@ class Trapped {
 
  private:
   static Result run(Arguments... arguments) {
-    if (sigsetjmp(trap.back, 0) != 0) return Result();
+    if (sigsetjmp(trap.back, 1) != 0) return Result();  // the signal is masked when we come back
     trap.armed = true;
     if constexpr (std::is_void_v<Result>) {
       kernel_(arguments...);
