@@ -31,7 +31,7 @@ inline Sizes sizes_of(std::string_view operation) {
   if (operation == "matmul_q6_k") return {{14, 12, 8, 60}, 0, 16640 / 256};
   if (operation == "quantize_blocks" || operation == "decode_q8_0" || operation == "decode_q6_k")
     return {{14, 1, 1, 1}, 0, 260};
-  if (operation == "screen_bounds") return {{400, 12, 8, 60}, 0, 65536};
+  if (operation == "screen_bounds" || operation == "screen_bounds_int8") return {{400, 12, 8, 60}, 0, 65536};
   if (operation == "rms_norm") return {{700, 9, 6, 2}, 0, 16400};
   if (operation == "rope") return {{140, 5, 5, 2}, 0, 520};
   if (operation == "attn_scores") return {{270, 140, 3 * 5, 7 * 5}, 1, 4100};

@@ -130,7 +130,7 @@ Head draw_head() {
                                                   {2, rc::gen::inRange<std::int64_t>(200, 700)},
                                                   {1, rc::gen::element<std::int64_t>(64, 128, 2560)}});
   h.rows = *rc::gen::inRange<std::int64_t>(1, 260);
-  h.tokens = *rc::gen::weightedElement<std::int64_t>({{4, 1}, {1, 2}, {1, 4}, {1, 5}});
+  h.tokens = *rc::gen::weightedElement<std::int64_t>({{4, 1}, {1, 2}, {1, 4}, {1, 5}, {2, 8}, {1, 33}});
   h.trick = static_cast<Trick>(*rc::gen::inRange(0, static_cast<int>(Trick::all_equal) + 1));
   const auto values = rc::gen::weightedElement<Values>({{4, Values::ordinary},
                                                         {2, Values::outlier},
@@ -174,21 +174,24 @@ const Kernels& any_kernels() {
 
 CROSSVAL_PROPERTY(ScreenProperties, every_logit_lies_within_its_bounds, ()) {
   const Head h = draw_head();
+  const auto codes = *rc::gen::element(ScreenedHead::Codes::wide, ScreenedHead::Codes::narrow);
   ThreadPool pool(1);
   ScreenedHead screen(h.matrix(), any_kernels(), pool);
-  const bool bounded = screen.bounds(h.x.data(), h.tokens);
+  const std::vector<float> logits = logits_of(h);
+  std::vector<float> lower(logits.size());
+  std::vector<float> upper(logits.size());
+  const bool bounded = screen.bounds(h.x.data(), h.tokens, codes, lower.data(), upper.data());
   RC_ASSERT(bounded == finite(h.x));
   if (!bounded) RC_SUCCEED("left to the full head");
-  const std::vector<float> logits = logits_of(h);
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    RC_ASSERT(!std::isnan(screen.lower()[i]));
-    RC_ASSERT(!std::isnan(screen.upper()[i]));
+    RC_ASSERT(!std::isnan(lower[i]));
+    RC_ASSERT(!std::isnan(upper[i]));
     if (std::isnan(logits[i])) {
-      RC_ASSERT(std::isinf(screen.upper()[i]));
+      RC_ASSERT(std::isinf(upper[i]));
       continue;
     }
-    RC_ASSERT(screen.lower()[i] <= logits[i]);
-    RC_ASSERT(logits[i] <= screen.upper()[i]);
+    RC_ASSERT(lower[i] <= logits[i]);
+    RC_ASSERT(logits[i] <= upper[i]);
   }
 }
 

@@ -258,20 +258,24 @@ void bench_screen_row(benchmark::State& state, const Kernels& k, std::int64_t n)
   report(state, n, 3 * n);
 }
 
-void bench_screen_bounds(benchmark::State& state, const Kernels& k, std::int64_t rows, std::int64_t n,
-                         std::int64_t tokens) {
+template <class Kernel, class Code>
+void bench_screen_bounds(benchmark::State& state, Kernel bounds, Code greatest, std::int64_t rows,
+                         std::int64_t n, std::int64_t tokens) {
   Random random(4);
-  std::vector<std::int8_t> codes(size(rows * n));
-  for (std::int8_t& code : codes) code = static_cast<std::int8_t>(random.below(255) - 127);
-  std::vector<std::int16_t> x(size(tokens * n));
-  for (std::int16_t& q : x) q = static_cast<std::int16_t>(random.below(13001) - 6500);
+  const HugePages codes_memory = allocate_huge_pages(rows * n);
+  auto* const codes = reinterpret_cast<std::int8_t*>(codes_memory.get());
+  for (std::int64_t i = 0; i < rows * n; ++i) codes[i] = static_cast<std::int8_t>(random.below(255) - 127);
+  const HugePages x_memory = allocate_huge_pages(tokens * n * static_cast<std::int64_t>(sizeof(Code)));
+  auto* const x = reinterpret_cast<Code*>(x_memory.get());
+  for (std::int64_t i = 0; i < tokens * n; ++i)
+    x[i] = static_cast<Code>(random.below(2 * greatest + 1) - greatest);
   const std::vector<float> floats(size(rows), 0.5f);
   const std::vector<double> doubles(size(tokens), 0.5);
   std::vector<float> y(size(2 * tokens * rows));
   for (auto _ : state) {
-    k.screen_bounds({codes.data(), floats.data(), floats.data(), floats.data(), n}, 0, rows,
-                    {x.data(), doubles.data(), doubles.data(), doubles.data(), tokens}, y.data(),
-                    y.data() + tokens * rows, rows);
+    bounds({codes, floats.data(), floats.data(), floats.data(), n}, 0, rows,
+           {x, doubles.data(), doubles.data(), doubles.data(), tokens}, y.data(), y.data() + tokens * rows,
+           rows);
     benchmark::ClobberMemory();
   }
   report(state, rows * n * tokens, rows * n);
@@ -456,13 +460,20 @@ void register_screen_row(const Kernels& k) {
                     [&k](benchmark::State& s) { bench_screen_row(s, k, 2560); });
 }
 
-void register_screen_bounds(const Kernels& k) {
+template <class Kernel, class Code>
+void register_bounds(std::string_view operation, const Kernels& k, Kernel bounds, Code greatest) {
   for (const std::int64_t tokens : kBatches) {
     const std::int64_t rows = tokens == 1 ? 128256 : 16384;
     RegisterBenchmark(
-        name("screen_bounds", k, std::to_string(rows) + "x2560x" + std::to_string(tokens)).c_str(),
-        [&k, rows, tokens](benchmark::State& s) { bench_screen_bounds(s, k, rows, 2560, tokens); });
+        name(operation, k, std::to_string(rows) + "x2560x" + std::to_string(tokens)).c_str(),
+        [=](benchmark::State& s) { bench_screen_bounds(s, bounds, greatest, rows, 2560, tokens); });
   }
+}
+void register_screen_bounds(const Kernels& k) {
+  register_bounds("screen_bounds", k, k.screen_bounds, std::int16_t{6500});
+}
+void register_screen_bounds_int8(const Kernels& k) {
+  register_bounds("screen_bounds_int8", k, k.screen_bounds_int8, std::int8_t{127});
 }
 
 void register_argmax(const Kernels& k) {

@@ -101,6 +101,7 @@ TEST(Dispatch, ScalarIsPinned) {
   EXPECT_EQ(k.to_f32, scalar::to_f32);
   EXPECT_EQ(k.screen_row, scalar::screen_row);
   EXPECT_EQ(k.screen_bounds, scalar::screen_bounds);
+  EXPECT_EQ(k.screen_bounds_int8, scalar::screen_bounds_int8);
   EXPECT_EQ(k.argmax, scalar::argmax);
 }
 
@@ -134,6 +135,7 @@ void expect_avx2(const Kernels& k) {
   EXPECT_EQ(k.softmax, avx2::softmax);
   EXPECT_EQ(k.attn_context, avx2::attn_context);
   EXPECT_EQ(k.screen_bounds, avx2::screen_bounds);
+  EXPECT_EQ(k.screen_bounds_int8, avx2::screen_bounds_int8);
   EXPECT_EQ(k.silu, avx2::silu);
 }
 
@@ -165,6 +167,7 @@ TEST(Dispatch, Avx512VnniIsPinned) {
   EXPECT_EQ(k.attn_context, avx512vnni::attn_context);
   EXPECT_EQ(k.silu, avx512vnni::silu);
   EXPECT_EQ(k.screen_bounds, avx512vnni::screen_bounds);
+  EXPECT_EQ(k.screen_bounds_int8, avx512vnni::screen_bounds_int8);
 }
 #endif
 
@@ -195,6 +198,7 @@ void expect_neon(const Kernels& k) {
   EXPECT_EQ(k.argmax, neon::argmax);
   EXPECT_EQ(k.screen_row, scalar::screen_row);
   EXPECT_EQ(k.screen_bounds, scalar::screen_bounds);
+  EXPECT_EQ(k.screen_bounds_int8, scalar::screen_bounds_int8);
 }
 
 TEST(Dispatch, NeonIsPinned) {

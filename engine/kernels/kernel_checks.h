@@ -432,8 +432,8 @@ inline std::string check_screen_row(decltype(Kernels::screen_row) kernel,
 }
 
 /// size: columns, weight rows, activation rows, what splits the weight rows and pads the stride.
-inline std::string check_screen_bounds(decltype(Kernels::screen_bounds) kernel,
-                                       decltype(Kernels::screen_bounds) scalar, const Case& c) {
+template <class Kernel, class Code>
+std::string check_bounds(Kernel kernel, Kernel scalar, Code greatest, const Case& c) {
   Random random(c.seed);
   const std::int64_t n = c.size[0];
   const std::int64_t rows = c.size[1] + 1;
@@ -441,14 +441,13 @@ inline std::string check_screen_bounds(decltype(Kernels::screen_bounds) kernel,
   const std::int64_t stride = rows + c.size[3] % 2;
   const std::int64_t begin = c.size[3] % rows;
   const std::int64_t end = begin + (c.size[3] / 2) % (rows - begin + 1);
-  const std::int64_t limit = n == 0 ? 32767 : std::min<std::int64_t>(32767, 0x7fffffff / (127 * n));
+  const std::int64_t limit = n == 0 ? greatest : std::min<std::int64_t>(greatest, 0x7fffffff / (127 * n));
   Guarded<std::int8_t> codes(rows * n, c.edge);
-  Guarded<std::int16_t> x(tokens * n, c.edge);
+  Guarded<Code> x(tokens * n, c.edge);
   // Saturation: every code and activation at its limit.
   const bool extreme = c.values == Values::huge;
   for (std::int8_t& code : codes) code = static_cast<std::int8_t>(extreme ? -127 : random.below(255) - 127);
-  for (std::int16_t& q : x)
-    q = static_cast<std::int16_t>(extreme ? limit : random.below(2 * limit + 1) - limit);
+  for (Code& q : x) q = static_cast<Code>(extreme ? limit : random.below(2 * limit + 1) - limit);
   Guarded<float> floats[3] = {Guarded<float>(rows, c.edge), Guarded<float>(rows, c.edge),
                               Guarded<float>(rows, c.edge)};
   Guarded<double> doubles[3] = {Guarded<double>(tokens, c.edge), Guarded<double>(tokens, c.edge),
@@ -460,12 +459,22 @@ inline std::string check_screen_bounds(decltype(Kernels::screen_bounds) kernel,
   for (Guarded<double>& each : doubles)
     for (double& value : each) value = std::abs(static_cast<double>(random.unit())) + 0x1p-40;
   const ScreenMatrix w = {codes.data(), floats[0].data(), floats[1].data(), floats[2].data(), n};
-  const ScreenRows rows_x = {x.data(), doubles[0].data(), doubles[1].data(), doubles[2].data(), tokens};
+  const ScreenRows<Code> rows_x = {x.data(), doubles[0].data(), doubles[1].data(), doubles[2].data(), tokens};
   Guarded<float> expected(2 * tokens * stride, c.edge);
   Guarded<float> actual(2 * tokens * stride, c.edge);
   scalar(w, begin, end, rows_x, expected.data(), expected.data() + tokens * stride, stride);
   kernel(w, begin, end, rows_x, actual.data(), actual.data() + tokens * stride, stride);
   return difference("bounds", expected.data(), actual.data(), expected.size());
+}
+
+inline std::string check_screen_bounds(decltype(Kernels::screen_bounds) kernel,
+                                       decltype(Kernels::screen_bounds) scalar, const Case& c) {
+  return check_bounds(kernel, scalar, std::int16_t{32767}, c);
+}
+
+inline std::string check_screen_bounds_int8(decltype(Kernels::screen_bounds_int8) kernel,
+                                            decltype(Kernels::screen_bounds_int8) scalar, const Case& c) {
+  return check_bounds(kernel, scalar, std::int8_t{127}, c);
 }
 
 /// size: elements.

@@ -63,11 +63,13 @@ struct ScreenMatrix {
   std::int64_t cols = 0;
 };
 
-/// Activations for a screen: codes [rows][cols] of the matrix, |code| <= (2^31 - 1) / (127 * cols), so that
-/// no sum of products leaves int32; of each row what one code is worth (a binary32 number), a bound of its
-/// norm, and what a weight row of norm 1 may lose beyond its own error (model/screened_head.h).
+/// Activations for a screen: codes [rows][cols] of the matrix, |code| <= 127 where they are int8 (cols <=
+/// 65536), else |code| <= (2^31 - 1) / (127 * cols), so that no sum of products leaves int32; of each row
+/// what one code is worth (a binary32 number), a bound of its norm, and what a weight row of norm 1 may lose
+/// beyond its own error (model/screened_head.h).
+template <class Code>
 struct ScreenRows {
-  const std::int16_t* codes = nullptr;
+  const Code* codes = nullptr;
   const double* scales = nullptr;
   const double* norms = nullptr;
   const double* slacks = nullptr;
@@ -189,7 +191,11 @@ struct Kernels {
   /// |centre| * kScreenWiden + kScreenLeast, then lower[t][m] = float(centre - radius), upper[t][m] =
   /// float(centre + radius). Rows of lower and upper are `stride` apart.
   void (*screen_bounds)(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end,
-                        const ScreenRows& x, float* lower, float* upper, std::int64_t stride);
+                        const ScreenRows<std::int16_t>& x, float* lower, float* upper, std::int64_t stride);
+  /// The same for coarser activations.
+  void (*screen_bounds_int8)(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end,
+                             const ScreenRows<std::int8_t>& x, float* lower, float* upper,
+                             std::int64_t stride);
 
   /// Index of the greatest value; the lowest index on ties; NaN is never chosen (0 when all are NaN).
   std::int64_t (*argmax)(const float* x, std::int64_t n);

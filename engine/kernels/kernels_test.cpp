@@ -61,7 +61,7 @@ std::vector<Case> shapes(std::string_view operation) {
     }
   } else if (operation == "quantize_blocks" || operation == "decode_q8_0" || operation == "decode_q6_k") {
     for (const std::int64_t blocks : {0, 1, 2, 3, 10, 27, 80}) add(blocks);
-  } else if (operation == "screen_bounds") {
+  } else if (operation == "screen_bounds" || operation == "screen_bounds_int8") {
     for (const std::int64_t n : {0, 1, 7, 16, 31, 32, 33, 63, 64, 80, 640}) {
       for (const std::int64_t tokens : {0, 1, 2, 3, 4, 5, 9}) add(n, 12, tokens, 26);
     }
@@ -72,7 +72,8 @@ std::vector<Case> shapes(std::string_view operation) {
     for (const std::int64_t n : {2560, 65536}) {
       for (const std::int64_t tokens : {1, 6}) add(n, 1, tokens, 4);
     }
-    // 65536 columns are the longest row admitted.
+    // 65536 columns are the longest row admitted. More weights than stay in a cache, and more activations:
+    add(2560, 149, 33, 300);
   } else if (operation == "rms_norm") {
     for (std::int64_t n = 0; n < 40; ++n) add(n, n % 4, n, n / 2);
     for (const std::int64_t n : {255, 256, 2559, 6911}) {

@@ -210,13 +210,13 @@ void Context::store(std::span<const BatchRow> rows, std::int64_t layer) {
   const std::int64_t width = config_.kv_width();
   const Timed timed(operations_.profile(), Work::cache,
                     {.bytes = 4 * std::ssize(rows) * width * static_cast<std::int64_t>(sizeof(f16))});
-  visible_.clear();
-  for (std::size_t t = 0; t < rows.size(); ++t) {
+  visible_.resize(rows.size());
+  operations_.for_each_row(std::ssize(rows), [&](std::size_t t) {
     const int s = rows[t].sequence;
     const std::int64_t cell = positions_[t], at = static_cast<std::int64_t>(t) * width;
     cache_.store(s, layer, cell, k_half_.data() + at, v_half_.data() + at);
-    visible_.push_back({cache_.key_pages(s, layer), cache_.value_pages(s, layer), cell + 1});
-  }
+    visible_[t] = {cache_.key_pages(s, layer), cache_.value_pages(s, layer), cell + 1};
+  });
 }
 
 void Context::forward_batch(std::span<const BatchRow> rows, const TapHook* hook, float* logits) {

@@ -112,11 +112,8 @@ void Operations::norm(const float* x, std::int64_t rows, std::span<const float> 
 }
 
 void Operations::quantize(const float* x, std::int64_t rows, std::int64_t n) {
-  // On a line of the caches, so that no vector of codes crosses one: a quarter of the AVX2 product's speed.
-  constexpr std::int64_t kLine = 64;
-  grow(codes_, rows * n + kLine - 1);
-  const auto past = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(codes_.data()) % kLine);
-  quantized_codes_ = codes_.data() + (kLine - past) % kLine;
+  // Vectors of codes that cross cache lines cost a quarter of the AVX2 product's speed.
+  quantized_codes_ = grow_aligned(codes_, rows * n);
   grow(scales_, rows);
   grow(sums_, rows);
   quantized_rows_ = rows;
@@ -170,14 +167,6 @@ void Operations::to_f16(const float* x, std::int64_t n, f16* y) {
   });
 }
 
-float* Operations::worker_scores(int worker, std::int64_t floats) {
-  auto& scores = scores_[static_cast<std::size_t>(worker)];
-  grow(scores, floats + kLine);
-  const auto past =
-      static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(scores.data()) / kFloat % kLine);
-  return scores.data() + (kLine - past) % kLine;
-}
-
 void Operations::group_rows(std::span<const VisibleCells> rows, std::int64_t most) {
   const std::int64_t heads = config_.n_head / config_.n_head_kv;
   groups_.clear();
@@ -228,7 +217,7 @@ void Operations::attention(const f16* q, std::span<const VisibleCells> rows, flo
     // Whole cache lines, an odd number of them so that rows do not crowd into a few sets of a cache.
     const std::int64_t stride = (h.cells.cells + h.group.tokens - 1 + kLine - 1) / kLine * kLine | kLine;
     const std::int64_t queries = h.group.tokens * h.group.heads;
-    float* p = worker_scores(h.worker, queries * stride);
+    float* p = grow_aligned(scores_[static_cast<std::size_t>(h.worker)], queries * stride);
     StepTimer timer(profile_, h.worker);
     kernels_.attn_scores(h.group, q + h.at, width, h.cells.keys, config_.kv_width(), h.kv_offset, dim, p,
                          stride);
@@ -264,7 +253,8 @@ void Operations::context(const float* p, std::span<const VisibleCells> rows,
                          std::span<const std::int64_t> offsets, float* context) {
   for_each_group(rows, 1, [&](const Heads& h) {
     const std::int64_t cells = h.cells.cells;
-    float* copy = worker_scores(h.worker, h.group.heads * cells);  // the kernel may round it
+    float* copy = grow_aligned(scores_[static_cast<std::size_t>(h.worker)],
+                               h.group.heads * cells);  // the kernel may round it
     std::copy_n(p + offsets[h.row] + h.head * cells, h.group.heads * cells, copy);
     kernels_.attn_context(h.group, copy, cells, h.cells.values, h.kv_offset, config_.head_dim, context + h.at,
                           config_.q_width());
@@ -341,23 +331,18 @@ bool Operations::screened_argmax(const float* x, std::span<Pick> picks) {
     head_work_.screens = 1;
     head_work_.screen_bytes = screen_->bytes();
   }
-  // Where many survive once, many will survive again: the full head decides for a while, longer each time.
-  if (screen_rests_ > 0) {
-    --screen_rests_;
-    return false;
-  }
+  if (!screen_pays_.ready()) return false;
   grow(half_, rows * w.cols);
   kernels_.to_f16(x, rows * w.cols, half_.data());
-  head_work_.bytes += screen_->bytes();
-  if (!screen_->pick(half_.data(), picks, profile_)) {
-    screen_rests_ = screen_next_rest_;
-    screen_next_rest_ = std::min<std::int64_t>(2 * screen_next_rest_, 64);
+  const bool picked = screen_->pick(half_.data(), picks, profile_);
+  head_work_.bytes += screen_->bytes_read();
+  if (!picked) {
+    screen_pays_.failed();
     return false;
   }
-  screen_next_rest_ = 1;
+  screen_pays_.succeeded();
   head_work_.screened += rows;
   head_work_.survivors += screen_->survivors();
-  head_work_.bytes += screen_->survivors() * w.cols * static_cast<std::int64_t>(sizeof(f16));
   return true;
 }
 

@@ -10,6 +10,7 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/thread_pool.h"
+#include "engine/model/backoff.h"
 #include "engine/model/config.h"
 #include "engine/model/profile.h"
 #include "engine/model/rope_table.h"
@@ -52,6 +53,13 @@ class Operations {
   void project(const TernaryMatrix& w, float* y, Work work);  // [T][w.rows], of the rows quantized last
   void rope(float* x, std::int64_t heads, std::span<const std::int32_t> positions);  // [T][heads*hd]
   void to_f16(const float* x, std::int64_t n, f16* y);
+  /// f(row) for each row, shared out among the threads.
+  template <class F>
+  void for_each_row(std::int64_t rows, F&& f) {
+    pool_.parallel_for(rows, 1, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t row = begin; row < end; ++row) f(static_cast<std::size_t>(row));
+    });
+  }
   /// The attention of all heads; q and context are [T][H*hd]. One pass per row and head, nothing kept.
   void attention(const f16* q, std::span<const VisibleCells> rows, float* context);
   /// The same in three steps whose results can be seen: scores and probabilities are, row after row,
@@ -98,7 +106,6 @@ class Operations {
   void group_rows(std::span<const VisibleCells> rows, std::int64_t most);
   template <class F>
   void for_each_group(std::span<const VisibleCells> rows, std::int64_t most, F&& f);
-  float* worker_scores(int worker, std::int64_t floats);  // from the start of a cache line on
 
   const Config& config_;
   const Weights& weights_;
@@ -122,8 +129,7 @@ class Operations {
   std::optional<ScreenedHead> screen_;
   std::int64_t screen_after_ = -1;
   std::int64_t screen_min_bytes_ = 0;
-  std::int64_t screen_rests_ = 0;      // calls that the full head decides at once
-  std::int64_t screen_next_rest_ = 1;  // after the next one that the screen cannot decide
+  Backoff screen_pays_;
   HeadWork head_work_;
   Profile* profile_ = nullptr;
 };

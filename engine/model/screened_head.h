@@ -17,6 +17,10 @@
 // Together:  |logit - s a <c, q>| <= |e| |x| + max(|w|, |s c|) (|d| + g |x|).
 // The kernel adds what its own arithmetic rounds (kernels.h: kScreenUp, kScreenWiden, kScreenLeast).
 //
+// The codes q are of 16 bits, so that |d| hardly counts, or of 8 where so many rows of activations are
+// screened that the products take longer than memory does: half the time for some twice the radius, and so
+// for more survivors. The bound is the same; which of the two, the survivors decide that it left before.
+//
 // A row is out when its upper bound is below the greatest lower bound, so the winner and every row that ties
 // with it stay. Rows with infinity or NaN have infinite bounds and stay; activations with infinity or NaN,
 // and more survivors than pay, are left to the full head.
@@ -28,6 +32,7 @@
 #include "engine/kernels/huge_pages.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/thread_pool.h"
+#include "engine/model/backoff.h"
 #include "engine/model/profile.h"
 #include "engine/model/weights.h"
 
@@ -56,26 +61,57 @@ class ScreenedHead {
   /// nothing once it has seen as many rows. Recorded in `profile`, where there is one.
   bool pick(const f16* x, std::span<Pick> picks, Profile* profile = nullptr);
 
-  /// Survivors of all rows together in the last call of pick(), whatever it returned.
+  /// Survivors of all rows together in the last call of pick(), whatever it returned; where there were too
+  /// many to note them all, of those noted.
   std::int64_t survivors() const { return survivors_; }
+  /// Of head and screen, that call.
+  std::int64_t bytes_read() const { return bytes_read_; }
   /// Above an eighth of the rows, scattered reads would cost what the screen saves.
   std::int64_t max_survivors() const { return (head_.rows + 7) / 8; }
-  /// Memory of the screen, which is what each call of pick() reads besides the survivors.
+  /// Memory of the screen.
   std::int64_t bytes() const { return head_.rows * (head_.cols + 12); }
 
+  /// Codes of activations: int16 or int8.
+  enum class Codes : std::uint8_t { wide, narrow };
   /// The bounds of every logit, [rows][head rows] each. False for activations that are not finite.
-  bool bounds(const f16* x, std::int64_t rows);
-  std::span<const float> lower() const { return lower_; }
-  std::span<const float> upper() const { return upper_; }
+  bool bounds(const f16* x, std::int64_t rows, Codes codes, float* lower, float* upper);
 
  private:
-  struct Survivor {
-    std::int64_t row;  // of x
-    std::int64_t m;    // of the head
+  template <class Code>
+  struct Activations {
+    std::vector<Code> memory;
+    Code* codes = nullptr;       // (T, cols), in memory
+    std::vector<double> scales;  // (T)
+    std::vector<double> norms;   // (T)
+    std::vector<double> slacks;  // (T)
+    ScreenRows<Code> view(std::int64_t rows) const {
+      return {codes, scales.data(), norms.data(), slacks.data(), rows};
+    }
+  };
+  /// A row of the head that may win.
+  struct Candidate {
+    std::int32_t t;  // row of x
+    std::int32_t m;  // row of the head
+    float value;     // the upper bound; the logit, once it is known
+  };
+  /// What one worker finds in its parts of the head.
+  struct Found {
+    std::vector<float> bounds;    // (2, T, kBlock): lower and upper, of a block of rows
+    std::vector<float> greatest;  // (T): lower bounds
+    std::vector<Candidate> candidates;
+    bool overflow = false;
   };
 
-  bool quantize(const f16* x, std::int64_t rows);
-  bool find_survivors(const f16* x, std::int64_t rows);
+  template <class Code>
+  bool quantize(const f16* x, std::int64_t rows, Activations<Code>& a);
+  /// Leaves the survivors of the rows of x in candidates_; false where they are more than `limit`.
+  template <class Code>
+  bool screen(const f16* x, std::int64_t rows, std::int64_t limit, Activations<Code>& a, Profile* profile);
+  template <class Code>
+  void screen_block(std::int64_t m, std::int64_t count, const ScreenRows<Code>& x, std::size_t limit,
+                    Found& found) const;
+  bool merge(std::int64_t rows, std::int64_t limit);
+  ScreenMatrix rows_from(std::int64_t m) const;
 
   FloatMatrix head_;
   const Kernels& kernels_;
@@ -86,16 +122,13 @@ class ScreenedHead {
   std::vector<float> errors_;  // (rows)
   std::vector<float> sizes_;   // (rows)
 
-  // Activations, and what is known of their logits; T rows.
-  std::vector<std::int16_t> x_codes_;  // (T, cols)
-  std::vector<double> x_scales_;       // (T)
-  std::vector<double> x_norms_;        // (T)
-  std::vector<double> x_slacks_;       // (T)
-  std::vector<float> lower_;           // (T, rows)
-  std::vector<float> upper_;           // (T, rows)
-  std::vector<float> greatest_;        // (workers, T)
-  std::vector<Survivor> candidates_;   // those of x row 0 first, each in the order of the head's rows
+  Activations<std::int16_t> wide_;
+  Activations<std::int8_t> narrow_;
+  Backoff narrow_pays_;
+  std::vector<Found> found_;  // (workers)
+  std::vector<Candidate> candidates_;
   std::int64_t survivors_ = 0;
+  std::int64_t bytes_read_ = 0;
 };
 
 }  // namespace bitnet

@@ -12,13 +12,14 @@ class RowBounds {
   /// Of the rows [m, m + count), count <= 4.
   RowBounds(const ScreenMatrix& w, std::int64_t m, std::int64_t count)
       : m_(m),
-        mask_(_mm256_castsi256_si128(first_lanes(count))),
+        count_(count),
         scales_(widened(w.scales + m)),
         errors_(widened(w.errors + m)),
         sizes_(widened(w.sizes + m)) {}
 
   /// With the integer products of the four rows and row t of x.
-  void store(__m128i dots, const ScreenRows& x, std::int64_t t, float* lower, float* upper,
+  template <class Code>
+  void store(__m128i dots, const ScreenRows<Code>& x, std::int64_t t, float* lower, float* upper,
              std::int64_t stride) const {
     const __m256d dot = _mm256_cvtepi32_pd(dots);
     const __m256d centre = _mm256_mul_pd(_mm256_mul_pd(scales_, _mm256_set1_pd(x.scales[t])), dot);
@@ -29,16 +30,18 @@ class RowBounds {
                                           _mm256_mul_pd(magnitude, _mm256_set1_pd(kScreenWiden)));
     const __m256d radius = _mm256_add_pd(widened, _mm256_set1_pd(kScreenLeast));
     const std::int64_t at = t * stride + m_;
-    _mm_maskstore_ps(lower + at, mask_, _mm256_cvtpd_ps(_mm256_sub_pd(centre, radius)));
-    _mm_maskstore_ps(upper + at, mask_, _mm256_cvtpd_ps(_mm256_add_pd(centre, radius)));
+    store_some(lower + at, _mm256_cvtpd_ps(_mm256_sub_pd(centre, radius)), count_);
+    store_some(upper + at, _mm256_cvtpd_ps(_mm256_add_pd(centre, radius)), count_);
   }
 
  private:
   /// Those of the rows, widened; the rest zero.
-  __m256d widened(const float* p) const { return _mm256_cvtps_pd(_mm_maskload_ps(p, mask_)); }
+  __m256d widened(const float* p) const {
+    return _mm256_cvtps_pd(_mm_maskload_ps(p, _mm256_castsi256_si128(first_lanes(count_))));
+  }
 
   std::int64_t m_;
-  __m128i mask_;
+  std::int64_t count_;
   __m256d scales_;
   __m256d errors_;
   __m256d sizes_;

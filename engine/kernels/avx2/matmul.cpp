@@ -119,7 +119,7 @@ void matmul_f16(const f16* w, std::int64_t n, std::int64_t row_begin, std::int64
                 std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
   if (rows > 1) {
     many_activations<Half>(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
-  } else if (rows == 1 && n <= kWidened) {
+  } else if (rows == 1 && n <= kWidened && row_end - row_begin > 1) {
     float wide[kWidened];
     to_f32(x, n, wide);
     one_activation<Half, Single>(w, n, row_begin, row_end, x, wide, y);

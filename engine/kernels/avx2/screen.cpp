@@ -62,26 +62,65 @@ inline __m128i narrow(__m256i c) {
   return _mm_packs_epi16(words, words);
 }
 
+inline __m256i load(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+
+/// Sums of products of 32 codes with 32 activations, which are added to accumulators.
+struct Wide {
+  using Code = std::int16_t;
+  static constexpr int kAccumulators = 2;
+  struct Weights {
+    __m256i words[2];
+  };
+  static Weights weights(const std::int8_t* w) {
+    const __m256i codes = load(w);
+    return {{_mm256_cvtepi8_epi16(_mm256_castsi256_si128(codes)),
+             _mm256_cvtepi8_epi16(_mm256_extracti128_si256(codes, 1))}};
+  }
+  static void add(__m256i (&acc)[2], const Weights& w, const std::int16_t* x) {
+    for (int half = 0; half < 2; ++half)
+      acc[half] = _mm256_add_epi32(acc[half], _mm256_madd_epi16(w.words[half], load(x + 16 * half)));
+  }
+  static __m256i sum(const __m256i (&acc)[2]) { return _mm256_add_epi32(acc[0], acc[1]); }
+};
+
+/// Unsigned codes by activations that have taken over their signs: two products, |.| <= 127 * 127 each, fit
+/// 16 bits.
+struct Narrow {
+  using Code = std::int8_t;
+  static constexpr int kAccumulators = 1;
+  struct Weights {
+    __m256i codes;
+    __m256i magnitudes;
+  };
+  static Weights weights(const std::int8_t* w) {
+    const __m256i codes = load(w);
+    return {codes, _mm256_abs_epi8(codes)};
+  }
+  static void add(__m256i (&acc)[1], const Weights& w, const std::int8_t* x) {
+    const __m256i pairs = _mm256_maddubs_epi16(w.magnitudes, _mm256_sign_epi8(load(x), w.codes));
+    acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  static __m256i sum(const __m256i (&acc)[1]) { return acc[0]; }
+};
+
 /// One row of codes by kTokens rows of activations.
-template <int kTokens>
-inline void dots(const std::int8_t* w, const std::int16_t* x, std::int64_t n, std::int32_t (*sums)[4],
+template <class Form, int kTokens>
+inline void dots(const std::int8_t* w, const typename Form::Code* x, std::int64_t n, std::int32_t (*sums)[4],
                  std::int64_t row) {
-  __m256i acc[kTokens][2];
-  for (int t = 0; t < kTokens; ++t) acc[t][0] = acc[t][1] = _mm256_setzero_si256();
+  __m256i acc[kTokens][Form::kAccumulators];
+  for (auto& each : acc) {
+    for (__m256i& part : each) part = _mm256_setzero_si256();
+  }
   std::int64_t k = 0;
   for (; k + 32 <= n; k += 32) {
     prefetch(w + k, 4096);
-    for (int half = 0; half < 2; ++half) {
-      const std::int64_t at = k + 16 * half;
-      const __m256i c = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w + at)));
-      for (int t = 0; t < kTokens; ++t) {
-        const __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + t * n + at));
-        acc[t][half] = _mm256_add_epi32(acc[t][half], _mm256_madd_epi16(c, q));
-      }
-    }
+    const typename Form::Weights weights = Form::weights(w + k);
+    for (int t = 0; t < kTokens; ++t) Form::add(acc[t], weights, x + t * n + k);
   }
   for (int t = 0; t < kTokens; ++t) {
-    const __m256i v = _mm256_add_epi32(acc[t][0], acc[t][1]);
+    const __m256i v = Form::sum(acc[t]);
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
     four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
@@ -92,15 +131,26 @@ inline void dots(const std::int8_t* w, const std::int16_t* x, std::int64_t n, st
 }
 
 /// Up to four rows from m by kTokens rows of activations from t.
-template <int kTokens>
-void bounds(const ScreenMatrix& w, std::int64_t m, std::int64_t count, const ScreenRows& x, std::int64_t t,
-            float* lower, float* upper, std::int64_t stride) {
+template <class Form, int kTokens>
+void tile(const ScreenMatrix& w, std::int64_t m, std::int64_t count, const ScreenRows<typename Form::Code>& x,
+          std::int64_t t, float* lower, float* upper, std::int64_t stride) {
   std::int32_t sums[kTokens][4] = {};
   for (std::int64_t r = 0; r < count; ++r)
-    dots<kTokens>(w.codes + (m + r) * w.cols, x.codes + t * w.cols, w.cols, sums, r);
+    dots<Form, kTokens>(w.codes + (m + r) * w.cols, x.codes + t * w.cols, w.cols, sums, r);
   const RowBounds four(w, m, count);
   for (int i = 0; i < kTokens; ++i)
     four.store(_mm_loadu_si128(reinterpret_cast<const __m128i*>(sums[i])), x, t + i, lower, upper, stride);
+}
+
+template <class Form>
+void bounds(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end,
+            const ScreenRows<typename Form::Code>& x, float* lower, float* upper, std::int64_t stride) {
+  for (std::int64_t m = row_begin; m < row_end; m += 4) {
+    const std::int64_t count = smaller(4, row_end - m);
+    std::int64_t t = 0;
+    for (; t + 4 <= x.rows; t += 4) tile<Form, 4>(w, m, count, x, t, lower, upper, stride);
+    for (; t < x.rows; ++t) tile<Form, 1>(w, m, count, x, t, lower, upper, stride);
+  }
 }
 
 }  // namespace
@@ -140,14 +190,14 @@ void screen_row(const f16* w, std::int64_t n, std::int8_t* codes, float* scale, 
   *size = static_cast<float>((squares.norm() + e) * kScreenUp);
 }
 
-void screen_bounds(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end, const ScreenRows& x,
-                   float* lower, float* upper, std::int64_t stride) {
-  for (std::int64_t m = row_begin; m < row_end; m += 4) {
-    const std::int64_t count = smaller(4, row_end - m);
-    std::int64_t t = 0;
-    for (; t + 4 <= x.rows; t += 4) bounds<4>(w, m, count, x, t, lower, upper, stride);
-    for (; t < x.rows; ++t) bounds<1>(w, m, count, x, t, lower, upper, stride);
-  }
+void screen_bounds(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end,
+                   const ScreenRows<std::int16_t>& x, float* lower, float* upper, std::int64_t stride) {
+  bounds<Wide>(w, row_begin, row_end, x, lower, upper, stride);
+}
+
+void screen_bounds_int8(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end,
+                        const ScreenRows<std::int8_t>& x, float* lower, float* upper, std::int64_t stride) {
+  bounds<Narrow>(w, row_begin, row_end, x, lower, upper, stride);
 }
 
 }  // namespace bitnet::avx2

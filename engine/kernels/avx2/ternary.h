@@ -32,15 +32,6 @@ inline __m128 finish(__m128i sums, std::int32_t activation_sum, float activation
   return _mm_mul_ps(_mm_div_ps(difference, _mm_set1_ps(activation_scale)), _mm_set1_ps(weight_scale));
 }
 
-/// The first `count` of four.
-inline void store_some(float* y, __m128 v, std::int64_t count) {
-  if (count >= 4) {
-    _mm_storeu_ps(y, v);
-  } else {
-    _mm_maskstore_ps(y, _mm256_castsi256_si128(first_lanes(count)), v);
-  }
-}
-
 /// Four rows of weights from column 0 on.
 struct FourRows {
   const std::uint8_t* codes[4];

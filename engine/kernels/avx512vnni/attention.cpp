@@ -232,6 +232,13 @@ void step_context(const QueryGroup& group, std::int64_t first, const float* p, s
   const ContextTile<kRows> tile = tile_of<kRows>(group, first, p, p_stride);
   for (std::int64_t channel = 0; channel < head_dim; channel += kLanes) {
     const std::int64_t channels = smaller(kLanes, head_dim - channel);
+    if (tile.end == 0) {  // few cells, all of them in the tail
+      for (int r = 0; r < kRows; ++r) {
+        float* y = out + place_of(group, first + r, head_dim, out_stride) + channel;
+        _mm512_mask_storeu_ps(y, first_lanes(channels), _mm512_setzero_ps());
+      }
+      continue;
+    }
     __m512 lanes[kRows][kLanes];
     for (std::int64_t d = 0; d < kLanes; ++d) {
       __m512 sums[kRows];
@@ -253,9 +260,9 @@ struct TailValues {
   alignas(64) double values[kTail][kLanes];
 };
 
-/// From the values of a page's first channel on; what fills up sixteen channels is zero.
-void widen_tail(const f16* values, std::int64_t channels, TailValues& tail) {
-  for (std::int64_t begin = 0; begin < kTail; begin += kLanes) {
+/// From the values of a page's first channel on, `cells` of them; what fills up sixteen channels is zero.
+void widen_tail(const f16* values, std::int64_t channels, std::int64_t cells, TailValues& tail) {
+  for (std::int64_t begin = 0; begin < cells; begin += kLanes) {
     __m512 v[kLanes];
     for (int d = 0; d < kLanes; ++d)
       v[d] = d < channels ? load_f16(values + d * kPageCells + begin) : _mm512_setzero_ps();
@@ -316,7 +323,11 @@ void tail_context(const QueryGroup& group, std::int64_t first, std::int64_t coun
       const std::int64_t begin = stepped_cells(cells);
       if (begin == cells) continue;
       const std::int64_t page = begin / kPageCells;
-      if (page != held) widen_tail(pages[page] + (offset + channel) * kPageCells, channels, tail);
+      if (page != held) {
+        // The last row that has its tail in this page sees most of it.
+        const std::int64_t most = smaller(cells_of(group, first + count - 1) - begin, kTail);
+        widen_tail(pages[page] + (offset + channel) * kPageCells, channels, most, tail);
+      }
       held = page;
       float* y = out + place_of(group, first + r, head_dim, out_stride) + channel;
       const auto add = [&]<int kRows>(std::int64_t h) {

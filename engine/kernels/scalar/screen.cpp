@@ -24,6 +24,24 @@ std::int32_t round_half_even(float x) {
   return static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(shifted) & 0x007fffffu) - 0x00400000;
 }
 
+template <class Code>
+void bounds(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end, const ScreenRows<Code>& x,
+            float* lower, float* upper, std::int64_t stride) {
+  for (std::int64_t m = row_begin; m < row_end; ++m) {
+    for (std::int64_t t = 0; t < x.rows; ++t) {
+      std::int32_t dot = 0;
+      for (std::int64_t k = 0; k < w.cols; ++k)
+        dot += static_cast<std::int32_t>(w.codes[m * w.cols + k]) * x.codes[t * w.cols + k];
+      const double centre = static_cast<double>(w.scales[m]) * x.scales[t] * static_cast<double>(dot);
+      const double inexact =
+          static_cast<double>(w.errors[m]) * x.norms[t] + static_cast<double>(w.sizes[m]) * x.slacks[t];
+      const double radius = inexact * kScreenUp + std::abs(centre) * kScreenWiden + kScreenLeast;
+      lower[t * stride + m] = static_cast<float>(centre - radius);
+      upper[t * stride + m] = static_cast<float>(centre + radius);
+    }
+  }
+}
+
 }  // namespace
 
 void screen_row(const f16* w, std::int64_t n, std::int8_t* codes, float* scale, float* error, float* size) {
@@ -60,21 +78,14 @@ void screen_row(const f16* w, std::int64_t n, std::int8_t* codes, float* scale, 
   *size = static_cast<float>((std::sqrt(fold_norm(squares)) + e) * kScreenUp);
 }
 
-void screen_bounds(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end, const ScreenRows& x,
-                   float* lower, float* upper, std::int64_t stride) {
-  for (std::int64_t m = row_begin; m < row_end; ++m) {
-    for (std::int64_t t = 0; t < x.rows; ++t) {
-      std::int32_t dot = 0;
-      for (std::int64_t k = 0; k < w.cols; ++k)
-        dot += static_cast<std::int32_t>(w.codes[m * w.cols + k]) * x.codes[t * w.cols + k];
-      const double centre = static_cast<double>(w.scales[m]) * x.scales[t] * static_cast<double>(dot);
-      const double inexact =
-          static_cast<double>(w.errors[m]) * x.norms[t] + static_cast<double>(w.sizes[m]) * x.slacks[t];
-      const double radius = inexact * kScreenUp + std::abs(centre) * kScreenWiden + kScreenLeast;
-      lower[t * stride + m] = static_cast<float>(centre - radius);
-      upper[t * stride + m] = static_cast<float>(centre + radius);
-    }
-  }
+void screen_bounds(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end,
+                   const ScreenRows<std::int16_t>& x, float* lower, float* upper, std::int64_t stride) {
+  bounds(w, row_begin, row_end, x, lower, upper, stride);
+}
+
+void screen_bounds_int8(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end,
+                        const ScreenRows<std::int8_t>& x, float* lower, float* upper, std::int64_t stride) {
+  bounds(w, row_begin, row_end, x, lower, upper, stride);
 }
 
 }  // namespace bitnet::scalar
