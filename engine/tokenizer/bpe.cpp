@@ -1,18 +1,11 @@
 #include "engine/tokenizer/bpe.h"
 
 #include <algorithm>
-#include <functional>
 #include <utility>
 
 #include "engine/tokenizer/byte_alphabet.h"
 
 namespace bitnet {
-namespace {
-
-constexpr std::uint32_t kNone = 0xFFFFFFFF;
-
-}  // namespace
-
 Bpe::Bpe(TextTable tokens, std::span<const std::string_view> merges, bool ignore_merges)
     : symbols_(std::move(tokens)), tokens_(symbols_.size()), ignore_merges_(ignore_merges) {
   for (std::uint32_t i = 0; i < tokens_; ++i)
@@ -76,61 +69,13 @@ void Bpe::encode_piece(std::string_view bytes, Scratch& s, std::vector<std::int3
       return;
     }
   }
-  s.symbol.resize(bytes.size());
+  MergeRow& row = s.row;
+  row.symbol.resize(bytes.size());
   for (std::size_t i = 0; i < bytes.size(); ++i)
-    s.symbol[i] = byte_symbol_[static_cast<std::uint8_t>(bytes[i])];
-  if (bytes.size() > 1) merge(s);
-  for (const std::uint32_t symbol : s.symbol) {
-    if (symbol != kNone) emit(symbol, out);
-  }
-}
-
-void Bpe::merge(Scratch& s) const {
-  // A linked list of symbols; the merged symbol lives on in its left half, the right half becomes kNone. The
-  // queue holds rank << 32 | position; an entry is stale when the pair that starts there has another rank by
-  // now (a rank belongs to one pair of texts, and texts only grow, so no pair comes back).
-  const auto n = static_cast<std::uint32_t>(s.symbol.size());
-  s.previous.resize(n);
-  s.next.resize(n);
-  s.rank.resize(n);
-  s.queue.clear();
-  const auto rank_of = [&](std::uint32_t i) {
-    const std::uint32_t j = s.next[i];
-    if (j == kNone) return kNone;
-    const std::uint64_t found = merges_.find(s.symbol[i], s.symbol[j]);
-    return found == PairMap::kNone ? kNone : static_cast<std::uint32_t>(found >> 32);
-  };
-  for (std::uint32_t i = 0; i < n; ++i) {
-    s.previous[i] = i == 0 ? kNone : i - 1;
-    s.next[i] = i + 1 == n ? kNone : i + 1;
-  }
-  for (std::uint32_t i = 0; i < n; ++i) {
-    s.rank[i] = rank_of(i);
-    if (s.rank[i] != kNone) s.queue.push_back(std::uint64_t{s.rank[i]} << 32 | i);
-  }
-  constexpr std::greater<> kLowestFirst;
-  std::make_heap(s.queue.begin(), s.queue.end(), kLowestFirst);
-  const auto update = [&](std::uint32_t i) {
-    s.rank[i] = rank_of(i);
-    if (s.rank[i] == kNone) return;
-    s.queue.push_back(std::uint64_t{s.rank[i]} << 32 | i);
-    std::push_heap(s.queue.begin(), s.queue.end(), kLowestFirst);
-  };
-  while (!s.queue.empty()) {
-    std::pop_heap(s.queue.begin(), s.queue.end(), kLowestFirst);
-    const std::uint64_t entry = s.queue.back();
-    s.queue.pop_back();
-    const auto left = static_cast<std::uint32_t>(entry);
-    if (s.rank[left] != static_cast<std::uint32_t>(entry >> 32)) continue;
-    const std::uint32_t right = s.next[left];
-    s.symbol[left] = static_cast<std::uint32_t>(merges_.find(s.symbol[left], s.symbol[right]));
-    s.symbol[right] = kNone;
-    s.rank[right] = kNone;
-    s.next[left] = s.next[right];
-    if (s.next[left] != kNone) s.previous[s.next[left]] = left;
-    update(left);
-    if (s.previous[left] != kNone) update(s.previous[left]);
-  }
+    row.symbol[i] = byte_symbol_[static_cast<std::uint8_t>(bytes[i])];
+  if (bytes.empty()) return;
+  row.merge([&](std::uint32_t i, std::uint32_t j) { return merges_.find(row.symbol[i], row.symbol[j]); });
+  for (std::uint32_t i = 0; i != MergeRow::kNone; i = row.next[i]) emit(row.symbol[i], out);
 }
 
 void Bpe::emit(std::uint32_t symbol, std::vector<std::int32_t>& out) const {

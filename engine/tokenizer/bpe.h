@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/tokenizer/merge_row.h"
 #include "engine/tokenizer/pair_map.h"
 #include "engine/tokenizer/text_table.h"
 
@@ -24,8 +25,7 @@ class Bpe {
   /// Buffers of encode_piece, kept by the caller from piece to piece.
   struct Scratch {
     std::string symbols;
-    std::vector<std::uint32_t> symbol, previous, next, rank;
-    std::vector<std::uint64_t> queue;
+    MergeRow row;
   };
 
   /// Appends the tokens of one piece of raw bytes. The adjacent pair of the lowest rank is merged first, the
@@ -43,7 +43,6 @@ class Bpe {
 
  private:
   void add_merges(std::span<const std::string_view> merges);
-  void merge(Scratch& s) const;
   void emit(std::uint32_t symbol, std::vector<std::int32_t>& out) const;
 
   // Merging goes by text, not by token: a rule may make a text that is no token, and a later rule may use it.

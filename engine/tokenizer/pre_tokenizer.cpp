@@ -1,5 +1,8 @@
 #include "engine/tokenizer/pre_tokenizer.h"
 
+#include "engine/tokenizer/deepseek.h"
+#include "engine/tokenizer/fragment.h"
+
 namespace bitnet {
 namespace {
 
@@ -8,37 +11,12 @@ using unicode::CharClass;
 bool is_ascii_digit(char32_t c) {
   return c >= U'0' && c <= U'9';
 }
-bool is_line_break(char32_t c) {
-  return c == U'\r' || c == U'\n';
-}
 
 /// Lower case of ASCII; nothing beyond ASCII maps to a letter of a contraction (generate_unicode.py checks
 /// that).
 char32_t lower(char32_t c) {
   return c >= U'A' && c <= U'Z' ? c + 32 : c;
 }
-
-/// Part [begin, end) of a text; beyond its end there is nothing.
-struct Fragment {
-  const CodePoints& text;
-  std::uint32_t begin;
-  std::uint32_t end;
-
-  bool has(std::uint32_t i) const { return i < end; }
-  char32_t at(std::uint32_t i) const { return i < end ? text.value[i] : 0xFFFFFFFF; }
-  bool is(std::uint32_t i, CharClass k) const { return i < end && text.kind[i] == k; }
-  bool is_letter(std::uint32_t i) const { return is(i, CharClass::letter); }
-  bool is_number(std::uint32_t i) const { return is(i, CharClass::number); }
-  bool is_space(std::uint32_t i) const { return is(i, CharClass::space); }
-  /// Neither white space nor letter nor number.
-  bool is_other(std::uint32_t i) const { return is(i, CharClass::other) || is(i, CharClass::punctuation); }
-
-  template <class Is>
-  std::uint32_t run_end(std::uint32_t i, Is is_member) const {
-    while (i < end && is_member(i)) ++i;
-    return i;
-  }
-};
 
 /// Length of a contraction ('s 't 'm 'd 're 've 'll) at `i`, 0 if there is none.
 std::uint32_t contraction(const Fragment& f, std::uint32_t i, bool any_case) {
@@ -79,8 +57,8 @@ void split_gpt2(const Fragment& f, Ends& ends) {
   }
 }
 
-/// "llama3" of reference-semantics 7.2.
-void split_llama3(const Fragment& f, Ends& ends) {
+/// "llama3" of reference-semantics 7.2, with at most `digits` numbers in a piece.
+void split_llama3(const Fragment& f, Ends& ends, std::uint32_t digits) {
   const auto letter = [&](std::uint32_t j) { return f.is_letter(j); };
   const auto other = [&](std::uint32_t j) { return f.is_other(j); };
   const auto space = [&](std::uint32_t j) { return f.is_space(j); };
@@ -92,7 +70,7 @@ void split_llama3(const Fragment& f, Ends& ends) {
       i = f.run_end(i + 1, letter);
     } else if (f.is_number(i)) {
       const std::uint32_t start = i;
-      i = f.run_end(i, [&](std::uint32_t j) { return j < start + 3 && f.is_number(j); });
+      i = f.run_end(i, [&](std::uint32_t j) { return j < start + digits && f.is_number(j); });
     } else if (const std::uint32_t d = f.at(i) == U' ' ? i + 1 : i; f.is_other(d)) {
       i = f.run_end(f.run_end(d, other), line_break);
     } else {
@@ -102,33 +80,6 @@ void split_llama3(const Fragment& f, Ends& ends) {
       }
       i = after_break > 0 ? after_break : space_piece_end(f, i);
     }
-    ends.push_back(i);
-  }
-}
-
-/// Cuts every piece of `pieces` again with `cut(fragment, ends)`.
-template <class Cut>
-Ends refine(const CodePoints& text, const Ends& pieces, Cut cut) {
-  Ends ends;
-  ends.reserve(pieces.size());
-  std::uint32_t begin = 0;
-  for (const std::uint32_t end : pieces) {
-    cut(Fragment{text, begin, end}, ends);
-    begin = end;
-  }
-  return ends;
-}
-
-Ends whole(const CodePoints& text) {
-  return text.size() == 0 ? Ends{} : Ends{text.size()};
-}
-
-/// Cuts into maximal runs of code points that are members and that are not. Is: (Fragment, index) -> bool.
-template <class Is>
-void split_runs(const Fragment& f, Ends& ends, Is is_member) {
-  for (std::uint32_t i = f.begin; i < f.end;) {
-    const bool member = is_member(f, i);
-    i = f.run_end(i, [&](std::uint32_t j) { return is_member(f, j) == member; });
     ends.push_back(i);
   }
 }
@@ -181,7 +132,11 @@ Ends gpt2(const CodePoints& text) {
 }
 
 Ends llama3(const CodePoints& text) {
-  return refine(text, whole(text), split_llama3);
+  return refine(text, whole(text), [](const Fragment& f, Ends& ends) { split_llama3(f, ends, 3); });
+}
+
+Ends qwen2(const CodePoints& text) {
+  return refine(text, whole(text), [](const Fragment& f, Ends& ends) { split_llama3(f, ends, 1); });
 }
 
 Ends falcon(const CodePoints& text) {
@@ -195,9 +150,7 @@ Ends falcon3(const CodePoints& text) {
 }
 
 Ends default_split(const CodePoints& text) {
-  const Ends numbers = refine(text, split_at_marks(text, false), [](const Fragment& f, Ends& ends) {
-    split_runs(f, ends, [](const Fragment& g, std::uint32_t i) { return g.is_number(i); });
-  });
+  const Ends numbers = refine(text, split_at_marks(text, false), split_numbers);
   return refine(text, numbers, [](const Fragment& f, Ends& ends) { split_digits(f, ends, 3); });
 }
 
@@ -206,6 +159,8 @@ constexpr PreTokenizer kLlama3{"llama3", llama3, true, true};
 constexpr PreTokenizer kFalcon3{"falcon3", falcon3, false, false};
 constexpr PreTokenizer kFalcon{"falcon", falcon, false, false};
 constexpr PreTokenizer kGpt2{"gpt-2", gpt2, false, false};
+constexpr PreTokenizer kDeepSeek{"deepseek-llm", deepseek_llm, false, false};
+constexpr PreTokenizer kQwen2{"qwen2", qwen2, false, false};
 
 struct Named {
   std::string_view name;
@@ -214,9 +169,11 @@ struct Named {
 
 // jina-v2-* have tokens that swallow the space before them, which we do not do; they stay unknown.
 constexpr Named kNames[] = {
-    {"default", &kDefault}, {"llama-bpe", &kLlama3}, {"llama3", &kLlama3}, {"llama-v3", &kLlama3},
-    {"falcon3", &kFalcon3}, {"falcon_e", &kFalcon3}, {"falcon", &kFalcon}, {"gpt-2", &kGpt2},
-    {"phi-2", &kGpt2},      {"jina-es", &kGpt2},     {"jina-de", &kGpt2},  {"jina-v1-en", &kGpt2},
+    {"default", &kDefault},       {"llama-bpe", &kLlama3}, {"llama3", &kLlama3},
+    {"llama-v3", &kLlama3},       {"falcon3", &kFalcon3},  {"falcon_e", &kFalcon3},
+    {"falcon", &kFalcon},         {"gpt-2", &kGpt2},       {"phi-2", &kGpt2},
+    {"jina-es", &kGpt2},          {"jina-de", &kGpt2},     {"jina-v1-en", &kGpt2},
+    {"deepseek-llm", &kDeepSeek}, {"qwen2", &kQwen2},
 };
 
 }  // namespace
@@ -226,7 +183,7 @@ CodePoints::CodePoints(std::string_view text) {
   kind.reserve(text.size());
   offset.reserve(text.size() + 1);
   for (std::size_t pos = 0; pos < text.size();) {
-    const unicode::Decoded c = unicode::decode_at(text, pos);
+    const unicode::Decoded c = unicode::decode_loosely(text, pos);
     value.push_back(c.value);
     kind.push_back(unicode::classify(c.value));
     offset.push_back(static_cast<std::uint32_t>(pos));

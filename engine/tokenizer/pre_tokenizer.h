@@ -11,7 +11,8 @@
 
 namespace bitnet {
 
-/// A text as code points. Invalid bytes count as U+FFFD, one each.
+/// A text as code points, read as bitnet.cpp reads it (unicode::decode_loosely). Invalid bytes count as
+/// U+FFFD, one each.
 struct CodePoints {
   explicit CodePoints(std::string_view text);
 

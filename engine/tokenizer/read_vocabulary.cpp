@@ -52,13 +52,14 @@ VocabData read_vocabulary(const gguf::File& file) {
   if (const gguf::Array* scores = find_array(file, key_of("scores"))) {
     if (scores->type != gguf::ValueType::f32)
       file.fail(key_of("scores"), "must be an array of f32; convert the model again");
-    data.scores = scores->count;
+    data.scores = scores->as<float>();
   }
   for (const RoleKey& k : role_keys()) {
     if (const auto id = file.get<std::uint32_t>(key_of(k.key))) data.ids.emplace_back(k.key, *id);
   }
   data.add_bos = file.get<bool>(key_of("add_bos_token"));
   data.add_eos = file.get<bool>(key_of("add_eos_token"));
+  data.add_space_prefix = file.get<bool>(key_of("add_space_prefix"));
   if (const auto text = file.get<std::string_view>("tokenizer.chat_template")) data.chat_template = *text;
   return data;
 }

@@ -42,10 +42,11 @@ void add_all(gguf::Writer& w, const TestVocabulary& v) {
   w.add("tokenizer.ggml.tokens", v.tokens);
   w.add("tokenizer.ggml.token_type", v.types);
   w.add("tokenizer.ggml.merges", v.merges);
-  w.add("tokenizer.ggml.scores", std::vector<float>(v.tokens.size()));
+  w.add("tokenizer.ggml.scores", std::vector<float>(v.tokens.size(), 0.5f));
   for (const auto& [key, id] : v.data.ids) w.add("tokenizer.ggml." + key, id);
   w.add("tokenizer.ggml.add_bos_token", true);
   w.add("tokenizer.ggml.add_eos_token", true);
+  w.add("tokenizer.ggml.add_space_prefix", false);
   w.add("tokenizer.chat_template", std::string("a template"));
 }
 
@@ -61,10 +62,11 @@ TEST(ReadVocabulary, EveryKeyArrives) {
   EXPECT_EQ(data.types, v.types);
   ASSERT_TRUE(data.merges.has_value());
   EXPECT_TRUE(std::equal(data.merges->begin(), data.merges->end(), v.merges.begin(), v.merges.end()));
-  EXPECT_EQ(data.scores, v.tokens.size());
+  EXPECT_EQ(data.scores, std::vector<float>(v.tokens.size(), 0.5f));
   EXPECT_EQ(data.ids, v.data.ids);
   EXPECT_EQ(data.add_bos, true);
   EXPECT_EQ(data.add_eos, true);
+  EXPECT_EQ(data.add_space_prefix, false);
   EXPECT_EQ(data.chat_template, "a template");
 }
 
@@ -82,6 +84,20 @@ TEST(ReadVocabulary, TheTokenizerOutlivesTheFile) {
   EXPECT_EQ(t.chat_template(), "a template");
   const auto ids = t.encode("hello<|eot_id|>", true, true);
   EXPECT_EQ(t.decode(ids, true), "<|begin_of_text|>hello<|eot_id|><|end_of_text|>");
+}
+
+TEST(ReadVocabulary, SentencePiece) {
+  const SpmTestVocabulary v = sample_spm_vocabulary();
+  const std::string bytes = gguf_bytes([&](gguf::Writer& w) {
+    w.add("tokenizer.ggml.model", std::string("llama"));
+    w.add("tokenizer.ggml.pre", std::string("default"));
+    w.add("tokenizer.ggml.tokens", v.tokens);
+    w.add("tokenizer.ggml.token_type", v.types);
+    w.add("tokenizer.ggml.scores", v.scores);
+  });
+  const Tokenizer t(parse(bytes));
+  EXPECT_EQ(t.encode("hello world\n", true, true), v.make().encode("hello world\n", true, true));
+  EXPECT_EQ(t.decode(t.encode("hello world\n", false, true)), "hello world\n");
 }
 
 TEST(ReadVocabulary, WhatMayBeMissing) {
@@ -161,6 +177,11 @@ TEST(ReadVocabulary, WhatIsMissingOrOfAnotherTypeIsNamed) {
          w.add("tokenizer.ggml.add_bos_token", 1u);
        },
        "tokenizer.ggml.add_bos_token"},
+      {[&](gguf::Writer& w) {
+         base(w);
+         w.add("tokenizer.ggml.add_space_prefix", 1u);
+       },
+       "tokenizer.ggml.add_space_prefix"},
   };
   for (const Case& c : cases) {
     const std::string bytes = gguf_bytes(c.fill);

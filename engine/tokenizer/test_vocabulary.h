@@ -71,4 +71,68 @@ inline TestVocabulary sample_vocabulary() {
   return v;
 }
 
+/// A SentencePiece vocabulary: <unk>, <s>, </s> and the 256 bytes, ids 0 to 258.
+struct SpmTestVocabulary {
+  static constexpr Token kFirstByte = 3;
+
+  std::vector<std::string> tokens;
+  std::vector<std::int32_t> types;
+  std::vector<float> scores;
+  VocabData data;  // everything else; its views are filled by `view`
+
+  SpmTestVocabulary() {
+    data.source = "test.gguf";
+    data.model = "llama";
+    add("<unk>", 0, TokenType::unknown);
+    add("<s>", 0, TokenType::control);
+    add("</s>", 0, TokenType::control);
+    for (int b = 0; b < 256; ++b) {
+      constexpr char kHex[] = "0123456789ABCDEF";
+      add({'<', '0', 'x', kHex[b / 16], kHex[b % 16], '>'}, 0, TokenType::byte);
+    }
+  }
+
+  Token add(std::string text, float score, TokenType type = TokenType::normal) {
+    tokens.push_back(std::move(text));
+    scores.push_back(score);
+    types.push_back(static_cast<std::int32_t>(type));
+    return static_cast<Token>(tokens.size() - 1);
+  }
+
+  /// Views into this object.
+  VocabData view() const {
+    VocabData v = data;
+    v.tokens.assign(tokens.begin(), tokens.end());
+    v.types = types;
+    v.scores = scores;
+    return v;
+  }
+
+  Tokenizer make() const { return Tokenizer(view(), Tokenizer::Options{}); }
+};
+
+/// Letters, words, and runs of spaces and of the letter a; the longer the token, the lower its score, and
+/// some share theirs.
+inline SpmTestVocabulary sample_spm_vocabulary() {
+  SpmTestVocabulary v;
+  const std::string space = "\u2581";
+  v.add("aaaa", -4);
+  for (const char* text : {"he", "ll", "wo", "rl", "aa"}) v.add(text, -1);
+  v.add("hell", -2);
+  v.add("hello", -3);
+  v.add(space + "hello", -4);
+  v.add(space + "t", -1.5f);
+  v.add(space + "the", -3);
+  v.add("world", -5);
+  v.add(space + "world", -6);
+  v.add("worl", -4.5f);
+  v.add(space + space, -0.5f);
+  v.add(space + space + space + space, -0.75f);
+  v.add("\u00E9", -7);
+  v.add("\u4F60\u597D", -8);
+  for (const char c : std::string_view("abcdehlortw'.")) v.add(std::string(1, c), -100);
+  v.add(space, -100);
+  return v;
+}
+
 }  // namespace bitnet

@@ -38,19 +38,27 @@ class Tokenizer {
   ~Tokenizer();
 
   /// add_special: BOS first when add_bos(), EOS last when add_eos(). parse_special: control tokens written in
-  /// the text become their ids; otherwise they are plain text. Invalid UTF-8: each byte that belongs to no
-  /// valid sequence counts as one code point U+FFFD when splitting and keeps its own byte when merging;
-  /// nothing is lost. Throws InputError for a text of 2 GiB or more.
+  /// the text become their ids; otherwise they are plain text. A SentencePiece vocabulary may put a space
+  /// before a text and after a special token (`tokenizer.ggml.add_space_prefix`). Invalid UTF-8, in
+  /// byte-level BPE: a surrogate is a code point, an overlong form the code point that it spells (both as
+  /// bitnet.cpp has it), and any other byte that belongs to no sequence counts as one code point U+FFFD when
+  /// splitting and keeps its own byte when merging. Throws InputError for a text of 2 GiB or more, and for a
+  /// byte that a SentencePiece vocabulary has no token for.
   std::vector<Token> encode(std::string_view text, bool add_special, bool parse_special) const;
 
+  /// What is odd about ids that `encode` made with add_special, in one line, "" if nothing: BOS twice at the
+  /// start or EOS twice at the end, because the text had its own. Both stay, as in bitnet.cpp.
+  std::string doubled_specials(const std::vector<Token>& tokens) const;
+
   /// The bytes of one token (may be part of a UTF-8 sequence). Control and unknown tokens are empty unless
-  /// `special`, unused, undefined and byte tokens always. A code point that stands for no byte shows as
-  /// "[UNK_BYTE_0x<its UTF-8 in hex><text of the token>]", as in bitnet.cpp. Ids must be in [0, size()) here
-  /// and below: std::out_of_range.
+  /// `special`, unused and undefined tokens always, byte tokens in byte-level BPE. There a code point that
+  /// stands for no byte shows as "[UNK_BYTE_0x<its UTF-8 in hex><text of the token>]", as in bitnet.cpp. Ids
+  /// must be in [0, size()) here and below: std::out_of_range.
   std::string piece(Token token, bool special = false) const;
   /// The same, appended to `out`.
   void append_piece(Token token, std::string& out, bool special = false) const;
-  /// Concatenated pieces.
+  /// Concatenated pieces, without the space that such a vocabulary puts before a text: if the first of them
+  /// starts with one.
   std::string decode(const std::vector<Token>& tokens, bool special = false) const;
 
   std::int32_t size() const;
@@ -65,8 +73,8 @@ class Tokenizer {
   std::optional<Token> eot() const;
   bool add_bos() const;
   bool add_eos() const;
-  /// The scheme in use ("default", "llama3", ...), and whether the file named it (not if an option overrode
-  /// it).
+  /// The scheme in use ("default", "llama3", ...; "spm" for SentencePiece), and whether the file named it
+  /// (not if an option overrode it).
   std::string_view pre() const;
   bool pre_from_file() const;
   /// `tokenizer.chat_template`, "" when absent.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <limits>
 #include <stdexcept>
 
 #include "engine/error.h"
@@ -95,6 +96,25 @@ TEST(Tokenizer, BosAndEos) {
   EXPECT_EQ(t.encode("a", false, false), Ids{'a'});
 }
 
+TEST(Tokenizer, DoubledBosAndEosAreNoticed) {
+  TestVocabulary v = sample_vocabulary();
+  v.data.pre = "llama3";
+  v.data.add_eos = true;
+  Tokenizer t = v.make();
+  const auto said = [&](std::string_view text) { return t.doubled_specials(t.encode(text, true, true)); };
+  EXPECT_EQ(said("a"), "");
+  EXPECT_EQ(said(""), "");  // BOS, EOS
+  EXPECT_NE(said("<|begin_of_text|>a").find("two BOS tokens"), std::string::npos);
+  EXPECT_EQ(said("a<|begin_of_text|>"), "");
+  EXPECT_NE(said("a<|end_of_text|>").find("two EOS tokens"), std::string::npos);
+  EXPECT_EQ(t.doubled_specials({}), "");
+  EXPECT_EQ(t.doubled_specials({*t.bos()}), "");
+  v.data.add_bos = false;
+  v.data.add_eos = false;
+  t = v.make();
+  EXPECT_EQ(said("<|begin_of_text|><|begin_of_text|><|end_of_text|><|end_of_text|>"), "");  // none is ours
+}
+
 TEST(Tokenizer, DefaultIdsAreThoseOfBitnetCpp) {
   TestVocabulary v;
   v.merges = {"a b"};
@@ -172,12 +192,12 @@ TEST(Tokenizer, Pieces) {
 }
 
 TEST(Tokenizer, EveryByteStringComesBack) {
-  for (const char* pre : {"default", "llama3", "falcon3", "falcon", "gpt-2"}) {
+  for (const char* pre : {"default", "llama3", "falcon3", "falcon", "gpt-2", "deepseek-llm", "qwen2"}) {
     const Tokenizer t = sample_vocabulary().make(pre);
     std::string every;
-    for (int b = 0; b < 256; ++b) every.push_back(static_cast<char>(b));
+    for (int b = 0; b < 256; ++b) every += {static_cast<char>(b), ' '};  // apart, so that none is overlong
     for (const std::string& text :
-         {every, std::string("\xC0\x80 \xED\xA0\x80\xED\xB0\x80 a\xE2\x82"),
+         {every, std::string("\xC0 \x80 \xED\xA0\x80\xED\xB0\x80 a\xE2\x82"),
           std::string("\xF4\x90\x80\x80\0b", 6), std::string("caf\xC3\xA9 \xE4\xBD\xA0\xE5\xA5\xBD")}) {
       EXPECT_EQ(t.decode(t.encode(text, false, false)), text) << pre;
     }
@@ -185,13 +205,23 @@ TEST(Tokenizer, EveryByteStringComesBack) {
 }
 
 TEST(Tokenizer, InvalidBytesKeepTheirMerges) {
-  // C3 A9 is one code point and the bytes of an overlong form are two: both merge, since merging goes by
-  // bytes.
+  // C3 A9 is one code point and 80 80 are two: both merge, since merging goes by bytes.
   TestVocabulary v = sample_vocabulary();
-  v.add_merge("\u00C0", "\u0122");
+  v.add_merge("\u0122", "\u0122");
   const Tokenizer t = v.make();
   EXPECT_EQ(texts(t, t.encode("\xC3\xA9", false, false)), (Texts{"\u00C3\u00A9"}));
-  EXPECT_EQ(texts(t, t.encode("\xC0\x80", false, false)), (Texts{"\u00C0\u0122"}));
+  EXPECT_EQ(texts(t, t.encode("\x80\x80", false, false)), (Texts{"\u0122\u0122"}));
+}
+
+TEST(Tokenizer, OverlongFormsAreWhatTheySpell) {
+  for (const char* pre : {"default", "llama3", "deepseek-llm"}) {
+    const Tokenizer t = sample_vocabulary().make(pre);
+    EXPECT_EQ(t.encode("h\xC1\xA5\xE0\x81\xACl\xF0\x80\x81\xAF", false, false),
+              t.encode("hello", false, false));
+    // A special token is one only as it is written.
+    EXPECT_EQ(t.encode("\xC0\xBC|eot_id|>", false, true), t.encode("<|eot_id|>", false, false));
+    EXPECT_EQ(t.decode(t.encode("\xED\xA0\x80\xC1", false, false)), "\xED\xA0\x80\xC1");
+  }
 }
 
 TEST(Tokenizer, EndOfGeneration) {
@@ -256,7 +286,7 @@ TEST(Tokenizer, RefusesWhatDoesNotFit) {
   expect_refused(v, {"ggml.token_type", "token 5", "-1"});
 
   v = good;
-  v.data.scores = 3;
+  v.data.scores = {{1, 2, 3}};
   expect_refused(v, {"ggml.scores", "3 scores"});
 
   for (const char* key : {"bos_token_id", "eot_token_id", "padding_token_id", "prefix_token_id"}) {
@@ -269,16 +299,14 @@ TEST(Tokenizer, RefusesWhatDoesNotFit) {
   }
 
   v = good;
-  v.data.model = "llama";
-  expect_refused(v, {"ggml.model", "SentencePiece", "llama"});
   v.data.model = "bert";
   expect_refused(v, {"ggml.model", "bert"});
   v.data.model = "a\nb\x1b[2J";  // what a file says is data, and stays harmless
   expect_refused(v, {"ggml.model", "a\\nb\\x1b[2J"});
 
   v = good;
-  v.data.pre = "qwen2";
-  expect_refused(v, {"ggml.pre", "qwen2", "llama-bpe"});
+  v.data.pre = "jina-v2-es";
+  expect_refused(v, {"ggml.pre", "jina-v2-es", "llama-bpe", "qwen2"});
   v.data.pre = std::nullopt;
   expect_refused(v, {"ggml.pre", "nonsense", "option"}, "nonsense");
 
@@ -302,7 +330,7 @@ TEST(Tokenizer, TypesMayBeMissing) {
   TestVocabulary v = sample_vocabulary();
   VocabData data = v.view();
   data.types = std::nullopt;
-  data.scores = data.tokens.size();
+  data.scores.emplace(data.tokens.size());
   const Tokenizer t(data, Tokenizer::Options{});
   EXPECT_EQ(t.type(*t.find("<|start_header_id|>")), TokenType::normal);
   EXPECT_EQ(t.type(*t.find("<|eot_id|>")), TokenType::control);  // known by its text
@@ -315,6 +343,110 @@ TEST(Tokenizer, OutlivesItsSource) {
   v.reset();
   EXPECT_EQ(texts(made, made.encode("hello<|eot_id|>", false, true)), (Texts{"hello", "<|eot_id|>"}));
   EXPECT_EQ(made.chat_template(), "template");
+}
+
+TEST(SpmTokenizer, EncodesAndDecodes) {
+  const Tokenizer t = sample_spm_vocabulary().make();
+  EXPECT_EQ(t.pre(), "spm");
+  EXPECT_TRUE(t.pre_from_file());
+  const Ids ids = t.encode("hello the world", false, false);
+  EXPECT_EQ(texts(t, ids), (Texts{"\u2581hello", "\u2581the", "\u2581world"}));
+  EXPECT_EQ(t.decode(ids), "hello the world");
+  EXPECT_EQ(t.piece(ids[0]), " hello");
+  EXPECT_TRUE(t.encode("", false, false).empty());
+  EXPECT_EQ(t.encode("hello", true, false), (Ids{1, ids[0]}));  // BOS unless the file says otherwise
+}
+
+TEST(SpmTokenizer, ASpaceBeforeTheTextAndAfterSpecialTokens) {
+  SpmTestVocabulary v = sample_spm_vocabulary();
+  const Token user = v.add("<user>", 0, TokenType::user_defined);
+  Tokenizer t = v.make();
+  EXPECT_EQ(texts(t, t.encode("hello<s>hello</s> the", false, true)),
+            (Texts{"\u2581hello", "<s>", "\u2581hello", "</s>", "\u2581\u2581", "t", "he"}));
+  EXPECT_EQ(texts(t, t.encode("<user>hello", false, false)), (Texts{"<user>", "\u2581hello"}));
+  EXPECT_EQ(t.encode("<s>", true, true), (Ids{1, 1}));
+  EXPECT_EQ(t.encode("<user>", false, true), Ids{user});
+  v.data.add_space_prefix = false;
+  t = v.make();
+  EXPECT_EQ(texts(t, t.encode("hello<s>hello", false, true)), (Texts{"hello", "<s>", "hello"}));
+  EXPECT_EQ(t.decode(t.encode(" hello", false, true)), " hello");
+}
+
+TEST(SpmTokenizer, TheSpaceThatWasAddedIsDroppedOnce) {
+  const Tokenizer t = sample_spm_vocabulary().make();
+  for (const char* text : {"hello", " hello", "  hello ", " ", "    ", "a\nb", "\xE4\x80", "caf\u00E9"})
+    EXPECT_EQ(t.decode(t.encode(text, false, false)), text);
+  // Of the first token only, as in bitnet.cpp: behind BOS it stays.
+  EXPECT_EQ(t.decode(t.encode("hello", true, false)), " hello");
+  EXPECT_EQ(t.decode(t.encode("hello", true, false), true), "<s> hello");
+  EXPECT_EQ(t.decode({}), "");
+}
+
+TEST(SpmTokenizer, Pieces) {
+  SpmTestVocabulary v = sample_spm_vocabulary();
+  const Token user = v.add("<user\u2581>", 0, TokenType::user_defined);
+  const Token unused = v.add("<unused>", 0, TokenType::unused);
+  const Token lower = v.add("<0x1a>", 0, TokenType::byte);
+  const Token empty = v.add("", 0);
+  const Tokenizer t = v.make();
+  EXPECT_EQ(t.piece(0), "");
+  EXPECT_EQ(t.piece(0, true), "<unk>");
+  EXPECT_EQ(t.piece(1), "");
+  EXPECT_EQ(t.piece(1, true), "<s>");
+  EXPECT_EQ(t.piece(SpmTestVocabulary::kFirstByte + 0xFF), "\xFF");
+  EXPECT_EQ(t.piece(SpmTestVocabulary::kFirstByte), std::string(1, '\0'));
+  EXPECT_EQ(t.piece(lower), "\x1A");
+  EXPECT_EQ(t.piece(user), "<user\u2581>");
+  EXPECT_EQ(t.piece(unused, true), "");
+  EXPECT_EQ(t.piece(*t.find("\u2581the")), " the");
+  EXPECT_EQ(t.piece(empty), "[EMPTY_" + std::to_string(empty) + "]");
+}
+
+TEST(SpmTokenizer, RolesAndEnds) {
+  SpmTestVocabulary v = sample_spm_vocabulary();
+  Tokenizer t = v.make();
+  EXPECT_EQ(t.bos(), 1);
+  EXPECT_EQ(t.eos(), 2);
+  EXPECT_TRUE(t.is_eog(2));
+  EXPECT_FALSE(t.is_eog(1));
+  EXPECT_TRUE(t.add_bos());
+  EXPECT_FALSE(t.add_eos());
+  const Token end = v.add("<|im_end|>", 0);
+  v.data.ids = {{"eos_token_id", 5}};
+  v.data.add_bos = false;
+  t = v.make();
+  EXPECT_EQ(t.eos(), 5);
+  EXPECT_EQ(t.eot(), end);
+  EXPECT_TRUE(t.is_eog(end) && t.is_eog(5) && !t.is_eog(2));
+  EXPECT_EQ(t.type(end), TokenType::control);
+  EXPECT_EQ(texts(t, t.encode("hello", true, false)), (Texts{"\u2581hello"}));
+}
+
+TEST(SpmTokenizer, RefusesWhatDoesNotFit) {
+  const auto message = [](const VocabData& data, const std::string& pre = "") {
+    return message_of([&] { Tokenizer(data, Tokenizer::Options{pre}); });
+  };
+  const auto expect_words = [](const std::string& said, const std::vector<std::string>& words) {
+    EXPECT_EQ(said.rfind("test.gguf: tokenizer.", 0), 0u) << said;
+    for (const std::string& word : words) EXPECT_NE(said.find(word), std::string::npos) << said;
+  };
+  SpmTestVocabulary v = sample_spm_vocabulary();
+  VocabData data = v.view();
+  EXPECT_EQ(message(data), "no InputError");
+  expect_words(message(data, "llama3"), {"ggml.model", "llama3", "option"});
+  data.scores = std::nullopt;
+  expect_words(message(data), {"ggml.scores", "missing"});
+  data.scores.emplace(3);
+  expect_words(message(data), {"ggml.scores", "3 scores"});
+  data = v.view();
+  (*data.scores)[7] = std::numeric_limits<float>::quiet_NaN();
+  expect_words(message(data), {"ggml.scores", "token 7"});
+  data = v.view();
+  data.tokens[9] = "<0x6>";
+  expect_words(message(data), {"ggml.tokens", "token 9", "<0x6>"});
+  data = v.view();
+  data.tokens[9] = data.tokens[8];
+  expect_words(message(data), {"ggml.tokens", "same text"});
 }
 
 }  // namespace

@@ -6,6 +6,7 @@ namespace {
 #include "engine/tokenizer/unicode_table.inc"
 
 constexpr std::size_t kBlockBytes = 128;
+constexpr char32_t kLastCodePoint = 0x10FFFF;
 
 std::uint8_t byte_at(std::string_view text, std::size_t pos) {
   return static_cast<std::uint8_t>(text[pos]);
@@ -34,22 +35,24 @@ Lead lead_of(std::uint8_t b) {
   return {0, 0, 0};
 }
 
+/// The same where every continuation byte will do.
+Lead loose_lead_of(std::uint8_t b) {
+  const auto bytes = static_cast<std::uint8_t>(b < 0x80   ? 1
+                                               : b < 0xC0 ? 0
+                                               : b < 0xE0 ? 2
+                                               : b < 0xF0 ? 3
+                                               : b < 0xF8 ? 4
+                                                          : 0);
+  return {bytes, 0x80, 0xBF};
+}
+
 bool continues(const Lead& lead, std::size_t index, std::uint8_t b) {
   return index == 1 ? b >= lead.second_min && b <= lead.second_max : (b & 0xC0) == 0x80;
 }
 
-}  // namespace
-
-CharClass classify(char32_t c) {
-  if (c > 0x10FFFF) return CharClass::other;
-  const std::uint8_t pair = kBlocks[kBlockOf[c >> 8] * kBlockBytes + ((c & 0xFF) >> 1)];
-  return static_cast<CharClass>((c & 1) != 0 ? pair >> 4 : pair & 0xF);
-}
-
-Decoded decode_at(std::string_view text, std::size_t pos) {
+Decoded decode(std::string_view text, std::size_t pos, const Lead& lead) {
   constexpr Decoded kInvalid{0xFFFD, 1, false};
   const std::uint8_t first = byte_at(text, pos);
-  const Lead lead = lead_of(first);
   if (lead.bytes == 1) return {first, 1, true};
   if (lead.bytes == 0 || text.size() - pos < lead.bytes) return kInvalid;
   char32_t value = first & (0x7Fu >> lead.bytes);
@@ -58,7 +61,50 @@ Decoded decode_at(std::string_view text, std::size_t pos) {
     if (!continues(lead, i, b)) return kInvalid;
     value = value << 6 | (b & 0x3Fu);
   }
-  return {value, lead.bytes, true};
+  return value > kLastCodePoint ? kInvalid : Decoded{value, lead.bytes, true};
+}
+
+std::uint8_t utf8_bytes(char32_t c) {
+  return c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+}
+
+}  // namespace
+
+CharClass classify(char32_t c) {
+  if (c > kLastCodePoint) return CharClass::other;
+  const std::uint8_t pair = kBlocks[kBlockOf[c >> 8] * kBlockBytes + ((c & 0xFF) >> 1)];
+  return static_cast<CharClass>((c & 1) != 0 ? pair >> 4 : pair & 0xF);
+}
+
+Decoded decode_at(std::string_view text, std::size_t pos) {
+  return decode(text, pos, lead_of(byte_at(text, pos)));
+}
+
+Decoded decode_loosely(std::string_view text, std::size_t pos) {
+  return decode(text, pos, loose_lead_of(byte_at(text, pos)));
+}
+
+bool has_overlong_forms(std::string_view text) {
+  for (std::size_t pos = 0; pos < text.size();) {
+    const Decoded c = decode_loosely(text, pos);
+    if (c.valid && c.bytes > utf8_bytes(c.value)) return true;
+    pos += c.bytes;
+  }
+  return false;
+}
+
+std::string without_overlong_forms(std::string_view text) {
+  std::string out;
+  for (std::size_t pos = 0; pos < text.size();) {
+    const Decoded c = decode_loosely(text, pos);
+    if (c.valid) {
+      append_utf8(c.value, out);
+    } else {
+      out += text[pos];
+    }
+    pos += c.bytes;
+  }
+  return out;
 }
 
 void append_utf8(char32_t c, std::string& out) {

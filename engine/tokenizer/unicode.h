@@ -26,7 +26,15 @@ struct Decoded {
 /// one byte, U+FFFD.
 Decoded decode_at(std::string_view text, std::size_t pos);
 
-/// Appends the UTF-8 form of `c` (at most U+10FFFF).
+/// The same as bitnet.cpp reads it: surrogates are code points like any other, and an overlong form is the
+/// code point that it spells.
+Decoded decode_loosely(std::string_view text, std::size_t pos);
+
+/// Whether `text` holds overlong forms, and the same text with each in its shortest form instead.
+bool has_overlong_forms(std::string_view text);
+std::string without_overlong_forms(std::string_view text);
+
+/// Appends the UTF-8 form of `c` (at most U+10FFFF; surrogates are written like any other).
 void append_utf8(char32_t c, std::string& out);
 
 /// How many bytes at the end of `text` start a well-formed sequence that more bytes could complete (0 to 3).

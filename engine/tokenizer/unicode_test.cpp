@@ -105,6 +105,55 @@ TEST(Unicode, InvalidBytesStandAlone) {
   EXPECT_TRUE(decode_at("\xEF\xBF\xBD", 0).valid);  // a U+FFFD that is really there
 }
 
+TEST(Unicode, DecodesLooselyWhatBitnetCppReads) {
+  struct Case {
+    std::string_view text;
+    char32_t value;
+    int bytes;
+  };
+  constexpr Case kCases[] = {
+      {"a", U'a', 1},
+      {"\xC3\xA9", 0xE9, 2},
+      {"\xED\xA0\x80", 0xD800, 3},  // surrogates
+      {"\xED\xBF\xBF", 0xDFFF, 3},
+      {"\xC0\x80", 0, 2},  // overlong forms
+      {"\xC1\xBF", 0x7F, 2},
+      {"\xE0\x9F\xBF", 0x7FF, 3},
+      {"\xF0\x8F\xBF\xBF", 0xFFFF, 4},
+      {"\xF4\x8F\xBF\xBF", 0x10FFFF, 4},
+  };
+  for (const Case& c : kCases) {
+    const Decoded d = decode_loosely(c.text, 0);
+    EXPECT_TRUE(d.valid && d.value == c.value && d.bytes == c.bytes) << testing::PrintToString(c.text);
+  }
+  constexpr std::string_view kInvalid[] = {"\x80",
+                                           "\xC3",
+                                           "\xC3(",
+                                           "\xE2\x82",
+                                           "\xE2(\xA1",
+                                           "\xF0\x9F\x98",
+                                           "\xF4\x90\x80\x80",
+                                           "\xF7\xBF\xBF\xBF",
+                                           "\xF8\x88\x80\x80\x80",
+                                           "\xFF"};
+  for (const std::string_view text : kInvalid) {
+    const Decoded d = decode_loosely(text, 0);
+    EXPECT_TRUE(!d.valid && d.bytes == 1) << testing::PrintToString(text);
+  }
+}
+
+TEST(Unicode, OverlongForms) {
+  for (const std::string_view text : {"", "a", "\u00E9\u20AC\U0001F600", "\xED\xA0\x80", "\xC0", "\x80",
+                                      "\xC1 \xBF", "\xE0\xA0\x80", "\xF0\x90\x80\x80"}) {
+    EXPECT_FALSE(has_overlong_forms(text)) << testing::PrintToString(text);
+    EXPECT_EQ(without_overlong_forms(text), text);
+  }
+  EXPECT_TRUE(has_overlong_forms("abc\xC1\xA4"));
+  EXPECT_EQ(without_overlong_forms("abc\xC1\xA4\xE0\x81\xA5\xF0\x80\x81\xA6\xFF\xED\xA0\x80"),
+            "abcdef\xFF\xED\xA0\x80");
+  EXPECT_EQ(without_overlong_forms("\xF0\x82\x82\xAC"), "\u20AC");
+}
+
 TEST(Unicode, IncompleteTail) {
   EXPECT_EQ(incomplete_tail(""), 0u);
   EXPECT_EQ(incomplete_tail("abc"), 0u);

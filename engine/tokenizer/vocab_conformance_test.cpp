@@ -6,16 +6,16 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <sstream>
 #include <unordered_map>
 
-#include "engine/error.h"
 #include "engine/gguf/gguf.h"
 #include "engine/tokenizer/byte_alphabet.h"
+#include "engine/tokenizer/pre_tokenizer.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "engine/tokenizer/vocab_data.h"
 
@@ -128,10 +128,6 @@ struct Llama3 {
   }
 };
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 TEST(VocabConformance, Gpt2) {
   const Tokenizer t(gguf::File::open(kFolder / "gpt-2.vocab.gguf"));
   EXPECT_EQ(t.pre(), "gpt-2");
@@ -148,19 +144,93 @@ TEST(VocabConformance, LlamaBpe) {
   const Llama3 llama3;
   ASSERT_EQ(llama3.texts.size(), 128256u);
   ASSERT_EQ(llama3.merges.size(), 280147u);  // as in the files of Llama 3
-  const auto start = std::chrono::steady_clock::now();
   const Tokenizer t(llama3.data, Tokenizer::Options{});
-  RecordProperty("load_seconds", std::to_string(seconds_since(start)));
-  EXPECT_LT(seconds_since(start), 5.0);
   expect_conforms(t, "llama-bpe");
   EXPECT_EQ(t.encode("<|begin_of_text|>a<|eot_id|>", true, true),
             (std::vector<Token>{128000, 128000, 64, 128009}));
   for (Token id = 0; id < 256; ++id) EXPECT_EQ(t.encode(t.piece(id), false, false), std::vector<Token>{id});
 }
 
+TEST(VocabConformance, DeepSeekLlm) {
+  const Tokenizer t(gguf::File::open(kFolder / "deepseek-llm.vocab.gguf"));
+  EXPECT_EQ(t.pre(), "deepseek-llm");
+  expect_conforms(t, "deepseek-llm");
+}
+
+TEST(VocabConformance, LlamaSpm) {
+  const Tokenizer t(gguf::File::open(kFolder / "llama-spm.vocab.gguf"));
+  EXPECT_EQ(t.pre(), "spm");
+  expect_conforms(t, "llama-spm");
+}
+
+/// There is no vocabulary, so the ids tell only what the pieces must be: the same piece has the same ids
+/// wherever it stands. What one string leaves open, another settles.
+TEST(VocabConformance, Qwen2CutsWhereItsIdsAllowIt) {
+  const auto strings = strings_of("qwen2");
+  const auto ids = ids_of("qwen2");
+  ASSERT_EQ(strings.size(), ids.size());
+  struct Left {
+    std::vector<std::string> pieces;
+    std::vector<Token> ids;
+  };
+  std::vector<Left> left;
+  for (std::size_t i = 0; i < strings.size(); ++i) {
+    Left& l = left.emplace_back();
+    l.ids = ids[i];
+    const CodePoints points(strings[i]);
+    std::size_t begin = 0;
+    for (const std::uint32_t end : find_pre_tokenizer("qwen2")->split(points)) {
+      l.pieces.push_back(strings[i].substr(begin, points.offset[end] - begin));
+      begin = points.offset[end];
+    }
+    EXPECT_LE(l.pieces.size(), l.ids.size()) << testing::PrintToString(strings[i]);
+    if (strings[i].find_first_not_of("0123456789") == std::string::npos) {
+      EXPECT_EQ(l.pieces.size(), l.ids.size()) << strings[i];  // a token each
+    }
+  }
+  std::map<std::string, std::vector<Token>> known;
+  std::size_t settled = 0;
+  for (bool more = true; more;) {
+    more = false;
+    for (Left& l : left) {
+      if (l.pieces.empty()) continue;
+      while (!l.pieces.empty() && known.contains(l.pieces.front())) {
+        const std::vector<Token>& want = known[l.pieces.front()];
+        ASSERT_TRUE(l.ids.size() >= want.size() && std::equal(want.begin(), want.end(), l.ids.begin()))
+            << l.pieces.front();
+        l.ids.erase(l.ids.begin(), l.ids.begin() + std::ssize(want));
+        l.pieces.erase(l.pieces.begin());
+        more = true;
+      }
+      while (!l.pieces.empty() && known.contains(l.pieces.back())) {
+        const std::vector<Token>& want = known[l.pieces.back()];
+        ASSERT_TRUE(l.ids.size() >= want.size() && std::equal(want.rbegin(), want.rend(), l.ids.rbegin()))
+            << l.pieces.back();
+        l.ids.resize(l.ids.size() - want.size());
+        l.pieces.pop_back();
+        more = true;
+      }
+      if (l.pieces.size() == l.ids.size() || l.pieces.size() == 1) {
+        for (std::size_t i = 0; i + 1 < l.pieces.size(); ++i) known[l.pieces[i]] = {l.ids[i]};
+        if (!l.pieces.empty())
+          known[l.pieces.back()].assign(l.ids.begin() + std::ssize(l.pieces) - 1, l.ids.end());
+        more = more || !l.pieces.empty();
+        l = {};
+      }
+      settled += l.pieces.empty();
+      EXPECT_TRUE(!l.pieces.empty() || l.ids.empty());
+    }
+  }
+  EXPECT_GE(settled, 37u);
+}
+
+/// Linear work is shown where the work is counted (bpe_test, spm_test); here long texts come back, all of
+/// them.
 TEST(VocabConformance, LongTexts) {
   const Llama3 llama3;
-  const Tokenizer t(llama3.data, Tokenizer::Options{});
+  const Tokenizer bpe(llama3.data, Tokenizer::Options{});
+  const Tokenizer deepseek(gguf::File::open(kFolder / "deepseek-llm.vocab.gguf"));
+  const Tokenizer spm(gguf::File::open(kFolder / "llama-spm.vocab.gguf"));
   std::string prose;
   for (const auto& strings = strings_of("llama-bpe"); prose.size() < 1 << 20;) {
     for (const std::string& s : strings) prose += s;
@@ -169,27 +239,11 @@ TEST(VocabConformance, LongTexts) {
                                                        {"letters", std::string(1 << 20, 'a')},
                                                        {"spaces", std::string(1 << 20, ' ')},
                                                        {"zeros", std::string(1 << 20, '\0')},
-                                                       {"line_breaks", std::string(1 << 20, '\n')}};
+                                                       {"line breaks", std::string(1 << 20, '\n')}};
   for (const auto& [name, text] : texts) {
-    const auto start = std::chrono::steady_clock::now();
-    const std::vector<Token> ids = t.encode(text, false, true);
-    RecordProperty(std::string("seconds_") + name, std::to_string(seconds_since(start)));
-    EXPECT_LT(seconds_since(start), 20.0) << name;
-    EXPECT_EQ(t.decode(ids, true), text) << name;
+    for (const Tokenizer* t : {&bpe, &deepseek, &spm})
+      EXPECT_TRUE(t->decode(t->encode(text, false, true), true) == text) << name << ", " << t->pre();
   }
-}
-
-TEST(VocabConformance, OthersAreRefusedByName) {
-  const auto message = [](const char* name) -> std::string {
-    try {
-      Tokenizer(gguf::File::open(kFolder / name));
-    } catch (const InputError& e) {
-      return e.what();
-    }
-    return "no InputError";
-  };
-  EXPECT_NE(message("llama-spm.vocab.gguf").find("SentencePiece"), std::string::npos);
-  EXPECT_NE(message("deepseek-llm.vocab.gguf").find("deepseek-llm"), std::string::npos);
 }
 
 }  // namespace

@@ -22,11 +22,12 @@ struct VocabData {
   std::optional<std::string> pre;                          // tokenizer.ggml.pre
   std::vector<std::string_view> tokens;                    // tokenizer.ggml.tokens
   std::optional<std::vector<std::int32_t>> types;          // tokenizer.ggml.token_type
-  std::optional<std::size_t> scores;                       // length of tokenizer.ggml.scores
+  std::optional<std::vector<float>> scores;                // tokenizer.ggml.scores
   std::optional<std::vector<std::string_view>> merges;     // tokenizer.ggml.merges
   std::vector<std::pair<std::string, std::uint32_t>> ids;  // "bos_token_id", ...: those the file has
   std::optional<bool> add_bos;                             // tokenizer.ggml.add_bos_token
   std::optional<bool> add_eos;                             // tokenizer.ggml.add_eos_token
+  std::optional<bool> add_space_prefix;                    // tokenizer.ggml.add_space_prefix
   std::string chat_template;                               // tokenizer.chat_template
 };
 
