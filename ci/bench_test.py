@@ -25,13 +25,20 @@ FAKE = textwrap.dedent("""\
         none = "--limits" in words
         out = {"prefill": {"tokens": 0 if none else 128, "tok_s": [] if none else [10 * figure] * 3},
                "decode": {"tokens": 0 if none else 64, "tok_s": [] if none else [1.0, figure, 1000.0]},
-               "depth": 0, "sequences": 1}
+               "depth": 8 if "--depth" in words else 0, "sequences": 32 if "--sequences" in words else 1}
         if none:
             out["limits"] = {"read_bytes_s": 4e10, "int8_ops_s": 9e11, "f32_ops_s": 2e11}
     elif kind == "llama":
         out = [{"n_prompt": 512, "n_gen": 0, "avg_ts": 7.0},
                {"n_prompt": 0, "n_gen": 64, "avg_ts": 0, "samples_ts": [figure] * 3},
                {"n_prompt": 128, "n_gen": 64, "avg_ts": 3.0}]
+    elif kind == "batched":
+        print("main: n_kv_max = 2048\\n\\n"
+              "|    PP |     TG |    B |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |      T s |    S t/s |\\n"
+              "|-------|--------|------|--------|----------|----------|----------|----------|----------|----------|\\n"
+              "|     8 |     64 |   32 |   2304 |    4.376 |    58.50 |    6.607 |" + f"{figure:9.2f} |" +
+              "   10.983 |    46.62 |\\n")
+        sys.exit()
     elif kind == "fails":
         sys.exit("out of luck")
     else:
@@ -98,6 +105,12 @@ class Bench(unittest.TestCase):
         other = self.report(self.side("c", "llama", [30]), self.side("d", "llama", [10]))
         self.assertEqual([r["measure"] for r in other["results"]], ["prefill 512", "decode 64"])
         self.assertIsNone(other["before"]["limits"])
+
+    def test_llama_batched_bench_is_a_side(self):
+        words = ["--sequences", "32", "--depth", "8"]
+        report = self.report(self.side("a", "bitnet", [30], words), self.side("b", "batched", [12]))
+        self.assertEqual([r["measure"] for r in report["results"]], ["decode 64 at depth 8, 32 sequences"])
+        self.assertEqual(report["results"][0]["ratio"]["median"], 2.5)
 
     def test_prints_a_table(self):
         done = self.bench(self.side("a", "bitnet", [30]), self.side("b", "bitnet", [10]))
