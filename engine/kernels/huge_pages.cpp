@@ -2,6 +2,7 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #include <algorithm>
@@ -18,6 +19,17 @@ HugePages allocate_huge_pages(std::int64_t bytes) {
   (void)::madvise(p, size, MADV_HUGEPAGE);  // a wish
 #endif
   return HugePages(static_cast<std::byte*>(p));
+}
+
+void populate(const void* p, std::int64_t bytes) {
+#if defined(MADV_POPULATE_READ)
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(p) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(bytes);
+  (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ);
+#else
+  (void)p, (void)bytes;
+#endif
 }
 
 }  // namespace bitnet

@@ -46,6 +46,7 @@ Context::Context(const Model& model, const ContextOptions& options)
       operations_(config_, model.weights(), select_kernels(options.isa), thread_count(options),
                   make_rope(model, options), pinned_cpus(options)) {
   operations_.screen_after(options.screen_after, options.screen_min_bytes);
+  operations_.populate_weights();
 }
 
 void Context::check(std::span<const BatchRow> rows) const {

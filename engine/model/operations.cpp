@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/kernels/huge_pages.h"
 #include "engine/model/grow.h"
 
 namespace bitnet {
@@ -79,6 +80,20 @@ Operations::Operations(const Config& config, const Weights& weights, const Kerne
   for (auto& s : scores_)
     s.reserve(static_cast<std::size_t>(std::max(heads * config.n_ctx, kGroupScores) +
                                        2 * kLine * (kGroupRows * heads + 1)));
+}
+
+void Operations::populate_weights() {
+  const auto populate_all = [&](const void* p, std::int64_t bytes) {
+    pool_.parallel_for(bytes, std::int64_t{1} << 21, [&](std::int64_t begin, std::int64_t end, int) {
+      populate(static_cast<const std::byte*>(p) + begin, end - begin);
+    });
+  };
+  for (const LayerWeights& l : weights_.layers) {
+    for (const TernaryMatrix* m :
+         {&l.attn_q, &l.attn_k, &l.attn_v, &l.attn_output, &l.ffn_gate, &l.ffn_up, &l.ffn_down})
+      populate_all(m->codes, m->rows * m->cols / 4);
+  }
+  std::visit([&](const auto* p) { populate_all(p, weights_.output.bytes()); }, weights_.output.data);
 }
 
 void Operations::embed(std::span<const std::int32_t> tokens, float* y) {

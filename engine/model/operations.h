@@ -43,6 +43,9 @@ class Operations {
   Operations(const Config& config, const Weights& weights, const Kernels& kernels, int threads,
              RopeTable rope, std::span<const int> cpus = {});
 
+  /// Has all weights at hand that every token reads, so that the first one does not have to wait for them.
+  void populate_weights();
+
   const Kernels& kernels() const { return kernels_; }
   int threads() const { return pool_.threads(); }
 
