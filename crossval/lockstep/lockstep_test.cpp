@@ -63,7 +63,7 @@ LockstepPlan full_plan(const GateSet& gates, std::int64_t evaluation_tokens = 1)
   return plan;
 }
 
-const Comparison& find(const Lockstep::Step& step, TapId tap, Mode mode) {
+Comparison find(const Lockstep::Step& step, TapId tap, Mode mode) {
   return *std::find_if(step.comparisons.begin(), step.comparisons.end(),
                        [&](const Comparison& c) { return c.tap == tap && c.mode == mode; });
 }

@@ -180,10 +180,11 @@ TEST(Synth, HeadTypesReachTheFile) {
     const std::string type = name;
     synth(synth_shape("tiny", "i2_s", type), 1, dir / type);
     const auto f = gguf::File::open(dir / type);
-    const Weights weights = load_weights(f, read_config(f));
+    const Config config = read_config(f);
+    const Weights weights = load_weights(f, config);
     EXPECT_EQ(weights.token_embd.type(), f.find_tensor("token_embd.weight")->type);
     EXPECT_EQ(weights.token_embd.bytes(), std::ssize(f.find_tensor("token_embd.weight")->data));
-    Operations operations(read_config(f), weights, select_kernels(), 1, {read_config(f), {}, RopeMath::own});
+    Operations operations(config, weights, select_kernels(), 1, {config, {}, RopeMath::own});
     std::vector<float> row(256);
     const std::int32_t token = 511;
     operations.embed({&token, 1}, row.data());

@@ -10,12 +10,13 @@
 namespace bitnet {
 namespace {
 
+/// Modulo 2^64.
 template <class Lane, class Vector>
-std::int64_t sum_of_lanes(const Vector& v) {
+std::uint64_t sum_of_lanes(const Vector& v) {
   Lane lanes[sizeof(Vector) / sizeof(Lane)];
   std::memcpy(lanes, &v, sizeof v);
-  std::int64_t sum = 0;
-  for (const Lane lane : lanes) sum += static_cast<std::int64_t>(lane);
+  std::uint64_t sum = 0;
+  for (const Lane lane : lanes) sum += static_cast<std::uint64_t>(lane);
   return sum;
 }
 
@@ -34,7 +35,7 @@ inline std::int64_t count_multiply_adds(std::int64_t rounds, std::int64_t fits, 
     Vector out[kSums];
 #pragma GCC unroll 16
     for (int s = 0; s < kSums; ++s) out[s] = sums[s];
-    for (const Vector& sum : out) total += sum_of_lanes<Lane>(sum);
+    for (const Vector& sum : out) total += static_cast<std::int64_t>(sum_of_lanes<Lane>(sum));
     rounds -= turns;
   }
   return total;
@@ -50,7 +51,7 @@ inline std::uint64_t read_in_streams(const std::byte* data, std::int64_t bytes, 
     for (int s = 0; s < kStreams; ++s) add(sums[s], data + s * stream + i);
   }
   std::uint64_t total = 0;
-  for (const Vector& sum : sums) total += static_cast<std::uint64_t>(sum_of_lanes<std::uint64_t>(sum));
+  for (const Vector& sum : sums) total += sum_of_lanes<std::uint64_t>(sum);
   return total;
 }
 
