@@ -110,8 +110,6 @@ TEST(Dispatch, ScalarIsPinned) {
 void expect_shared(const Kernels& k) {
   EXPECT_EQ(k.quantize_row, avx2::quantize_row);
   EXPECT_EQ(k.matmul_f16, avx2::matmul_f16);
-  EXPECT_EQ(k.matmul_bf16, avx2::matmul_bf16);
-  EXPECT_EQ(k.matmul_q8_0, avx2::matmul_q8_0);
   EXPECT_EQ(k.quantize_blocks, scalar::quantize_blocks);
   EXPECT_EQ(k.decode_bf16, avx2::decode_bf16);
   EXPECT_EQ(k.decode_q8_0, avx2::decode_q8_0);
@@ -131,6 +129,8 @@ void expect_shared(const Kernels& k) {
 void expect_avx2(const Kernels& k) {
   expect_shared(k);
   EXPECT_EQ(k.matmul_f32, avx2::matmul_f32);
+  EXPECT_EQ(k.matmul_bf16, avx2::matmul_bf16);
+  EXPECT_EQ(k.matmul_q8_0, avx2::matmul_q8_0);
   EXPECT_EQ(k.attn_scores, avx2::attn_scores);
   EXPECT_EQ(k.softmax, avx2::softmax);
   EXPECT_EQ(k.attn_context, avx2::attn_context);
@@ -162,6 +162,8 @@ TEST(Dispatch, Avx512VnniIsPinned) {
   EXPECT_EQ(k.ternary_matmul, avx512vnni::ternary_matmul);
   EXPECT_EQ(k.matmul_q6_k, avx512vnni::matmul_q6_k);
   EXPECT_EQ(k.matmul_f32, avx512vnni::matmul_f32);
+  EXPECT_EQ(k.matmul_bf16, avx512vnni::matmul_bf16);
+  EXPECT_EQ(k.matmul_q8_0, avx512vnni::matmul_q8_0);
   EXPECT_EQ(k.attn_scores, avx512vnni::attn_scores);
   EXPECT_EQ(k.softmax, avx512vnni::softmax);
   EXPECT_EQ(k.attn_context, avx512vnni::attn_context);

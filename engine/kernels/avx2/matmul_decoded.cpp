@@ -2,6 +2,7 @@
 
 #include "engine/kernels/avx2/simd.h"
 #include "engine/kernels/declare.h"
+#include "engine/kernels/multiply_decoded.h"
 
 namespace bitnet::avx2 {
 namespace {
@@ -77,25 +78,13 @@ float dot(const typename Type::Number* row, const float* x, std::int64_t n) {
   return sum;
 }
 
-constexpr std::int64_t kRows = 4;        // of weights, decoded together for several activations
-constexpr std::int64_t kLongest = 4096;  // row for which there is room
-
-template <class Type>
-void matmul(const typename Type::Number* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
-            const float* x, std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
-  const std::int64_t pitch = n / elements_in<typename Type::Number>;
-  if (rows > 1 && n <= kLongest) {
-    float panel[kRows * kLongest];
-    for (std::int64_t m = row_begin; m < row_end; m += kRows) {
-      const std::int64_t here = smaller(kRows, row_end - m);
-      for (std::int64_t r = 0; r < here; ++r) decode<Type>(w + (m + r) * pitch, n, panel + r * n);
-      matmul_f32(panel, n, 0, here, x, rows, x_stride, y + m, y_stride);
-    }
-    return;
-  }
-  for (std::int64_t m = row_begin; m < row_end; ++m) {
-    for (std::int64_t t = 0; t < rows; ++t)
-      y[t * y_stride + m] = dot<Type>(w + m * pitch, x + t * x_stride, n);
+template <class Type, class Number>
+void matmul(const Number* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end, const float* x,
+            std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
+  if (pays_to_decode(n, rows)) {
+    multiply_decoded<decode<Type>, matmul_f32>(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
+  } else {
+    multiply_rows<dot<Type>>(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
   }
 }
 
