@@ -44,6 +44,11 @@ CROSSVAL_PROPERTY(Planted, a_read_beyond, ()) {
   expect_same_bits("add", check_add, add_that_reads_beyond, scalar_add());
 }
 
+CROSSVAL_PROPERTY(Planted, a_fault_that_passes, ()) {
+  static int runs = 0;
+  RC_ASSERT(++runs != 5);
+}
+
 CROSSVAL_PROPERTY(Planted, nothing, ()) {
   expect_same_bits("add", check_add, scalar_add(), scalar_add());
 }

@@ -97,9 +97,14 @@ void check_property(const rc::detail::Property& property) {
     return;
   }
   if (!result.is<rc::detail::FailureResult>()) FAIL() << failure;
-  const std::string parameters = parameters_of(id, result.get<rc::detail::FailureResult>().reproduce);
+  const rc::detail::Reproduce& reproduce = result.get<rc::detail::FailureResult>().reproduce;
+  const std::string parameters = parameters_of(id, reproduce);
   if (!file.empty()) std::ofstream(file, std::ios::app) << id + " " + parameters + "\n";
-  FAIL() << failure << "\nRun it again: " << run_again(id, parameters);
+  // RapidCheck describes a case by running it once more.
+  const bool again = check({{id, reproduce}}).is<rc::detail::FailureResult>();
+  FAIL() << failure
+         << (again ? "" : "\nIt passes when run again: more than the case decides, threads or time.")
+         << "\nRun it again: " << run_again(id, parameters);
 }
 
 }  // namespace crossval

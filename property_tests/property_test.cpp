@@ -75,7 +75,7 @@ TEST_F(Property, ThatIsWrongIsShrunkAndSaysHowToRunItAgain) {
   // It runs that case and no other, and that property and no other.
   EXPECT_EQ(run("PLANTED=none CROSSVAL_REPLAY= " + line).status,
             1);  // the case is none any more, and says so
-  EXPECT_TRUE(run(line.substr(0, line.find(" --gtest_filter"))).says("2 tests, listed below")) << line;
+  EXPECT_TRUE(run(line.substr(0, line.find(" --gtest_filter"))).says("3 tests, listed below")) << line;
 }
 
 TEST_F(Property, ThatFailedOnceIsRunAgainFirst) {
@@ -102,6 +102,13 @@ TEST_F(Property, OfAKernelThatFaultsFailsLikeOthers) {
   EXPECT_TRUE(first.says("memory was touched that is nobody's")) << first.output;
   EXPECT_TRUE(case_of(first).starts_with("{{21, 0, 0, 0}, Values::ordinary, Edge::end, ")) << first.output;
   EXPECT_TRUE(kept().starts_with("Planted.a_read_beyond reproduce=")) << kept();
+}
+
+TEST_F(Property, ThatFailsNowAndThenFailsAndSaysSo) {
+  const Outcome first = planted("a_fault_that_passes", "");
+  EXPECT_EQ(first.status, 1) << first.output;
+  EXPECT_TRUE(first.says("\nIt passes when run again")) << first.output;
+  EXPECT_FALSE(planted("a_wrong_bit", "").says("It passes when run again"));
 }
 
 TEST_F(Property, WhoseFileIsDamagedFails) {

@@ -237,12 +237,14 @@ CROSSVAL_PROPERTY(ScreenProperties, never_another_arg_max_than_the_full_head, ()
   const Head h = draw_head();
   static ThreadPool pools[2] = {ThreadPool(1), ThreadPool(2)};
   const Kernels& kernels = any_kernels();
-  ScreenedHead screen(h.matrix(), kernels, pools[*rc::gen::inRange(0, 2)]);
+  ThreadPool& pool = pools[*rc::gen::inRange(0, 2)];
+  ScreenedHead screen(h.matrix(), kernels, pool);
   std::vector<Pick> picks(size(h.tokens), Pick{-1, 0});
   const bool decided = screen.pick(h.x.data(), picks);
   RC_CLASSIFY(decided, "decided by the screen");
   if (!decided) {
-    RC_ASSERT(!finite(h.x) || screen.survivors() > screen.max_survivors() * h.tokens);
+    // One of several threads may find too many before another finds the row that excludes them.
+    RC_ASSERT(!finite(h.x) || pool.threads() > 1 || screen.survivors() > screen.max_survivors() * h.tokens);
     RC_SUCCEED("left to the full head");
   }
   const std::vector<float> logits = logits_of(h);

@@ -57,8 +57,9 @@ class ScreenedHead {
   ScreenedHead(const FloatMatrix& head, const Kernels& kernels, ThreadPool& pool);
 
   /// The arg max of each row of x, [picks.size()][cols]. False, and `picks` is unchanged, where the full head
-  /// must decide: an activation that is not finite, or more survivors than max_survivors() per row. Allocates
-  /// nothing once it has seen as many rows. Recorded in `profile`, where there is one.
+  /// must decide: an activation that is not finite, or more survivors than max_survivors() per row, overall
+  /// or in what one thread has seen. Allocates nothing once it has seen as many rows. Recorded in `profile`,
+  /// where there is one.
   bool pick(const f16* x, std::span<Pick> picks, Profile* profile = nullptr);
 
   /// Survivors of all rows together in the last call of pick(), whatever it returned; where there were too
