@@ -149,12 +149,17 @@ void bench_rope(benchmark::State& state, const Kernels& k, RopePairing pairing) 
   report(state, 20 * 64, 8 * 20 * 128);
 }
 
-/// Pages of keys or values of five KV heads.
+/// Pages of keys or values of five KV heads, in huge pages as the engine's are.
 struct Cache {
-  explicit Cache(std::int64_t cells) : storage(halves((cells + 63) / 64 * 64 * 640)) {
-    for (std::size_t at = 0; at < storage.size(); at += 64 * 640) pages.push_back(&storage[at]);
+  explicit Cache(std::int64_t cells)
+      : storage(allocate_huge_pages((cells + 63) / 64 * kPage * static_cast<std::int64_t>(sizeof(f16)))) {
+    auto* const data = reinterpret_cast<f16*>(storage.get());
+    const std::vector<f16> page = halves(kPage);
+    for (std::int64_t at = 0; at < (cells + 63) / 64 * kPage; at += kPage)
+      pages.push_back(std::copy(page.begin(), page.end(), data + at) - kPage);
   }
-  std::vector<f16> storage;
+  static constexpr std::int64_t kPage = kPageCells * 640;
+  HugePages storage;
   std::vector<const f16*> pages;
 };
 

@@ -347,6 +347,10 @@ void attn_scores(const QueryGroup& group, const f16* q, std::int64_t q_stride, c
                  std::int64_t cell_stride, std::int64_t offset, std::int64_t head_dim, float* scores,
                  std::int64_t scores_stride) {
   const std::int64_t rows = group.tokens * group.heads;
+  if (rows == 1) {  // keys that serve one query are better not widened beforehand
+    avx2::attn_scores(group, q, q_stride, pages, cell_stride, offset, head_dim, scores, scores_stride);
+    return;
+  }
   const auto query_of = [&](std::int64_t row) {
     return q + row / group.heads * q_stride + row % group.heads * head_dim;
   };
