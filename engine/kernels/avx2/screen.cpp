@@ -16,6 +16,11 @@ struct Squares {
     low = _mm256_add_pd(low, _mm256_mul_pd(a, a));
     high = _mm256_add_pd(high, _mm256_mul_pd(b, b));
   }
+  /// Of binary16 numbers, whose squares are exact, so that one rounding does.
+  void add_exact(__m256d a, __m256d b) {
+    low = _mm256_fmadd_pd(a, a, low);
+    high = _mm256_fmadd_pd(b, b, high);
+  }
   /// 8 -> 4 -> 2 -> 1, and the root.
   double norm() const {
     const __m256d four = _mm256_add_pd(low, high);
@@ -49,10 +54,10 @@ inline __m256i quantize_eight(__m256 x, __m256 inverse, __m256d scale, Squares& 
   const __m256i c = _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse));
   const __m256d a = _mm256_cvtps_pd(_mm256_castps256_ps128(x));
   const __m256d b = _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
-  const __m256d p = _mm256_mul_pd(scale, _mm256_cvtepi32_pd(_mm256_castsi256_si128(c)));
-  const __m256d q = _mm256_mul_pd(scale, _mm256_cvtepi32_pd(_mm256_extracti128_si256(c, 1)));
-  errors.add(_mm256_sub_pd(a, p), _mm256_sub_pd(b, q));
-  squares.add(a, b);
+  // A scale of 24 bits times a code is exact.
+  errors.add(_mm256_fnmadd_pd(scale, _mm256_cvtepi32_pd(_mm256_castsi256_si128(c)), a),
+             _mm256_fnmadd_pd(scale, _mm256_cvtepi32_pd(_mm256_extracti128_si256(c, 1)), b));
+  squares.add_exact(a, b);
   return c;
 }
 
