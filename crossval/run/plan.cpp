@@ -42,19 +42,21 @@ std::vector<Case> select_cases(const Suite& suite, const std::string& filter, co
 }
 
 PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::string& suite_path) {
-  PlannedCase planned{.spec = spec, .prompt = {}, .tokens = spec.tokens};
+  PlannedCase planned{.spec = spec, .prompt = {}, .tokens = spec.tokens, .remarks = {}};
   const auto fail = [&](const std::string& what) {
     throw InputError(suite_path + ": case `" + spec.id + "`: " + what);
   };
   const bitnet::Tokenizer& tokenizer = model.tokenizer();
   if (spec.tokens.empty()) {
-    bitnet::ChatTemplate chosen{};
-    if (spec.chat_template == "auto")
-      chosen = bitnet::detect_chat_template(tokenizer.chat_template(), model.config().name).chosen;
-    else
-      chosen = bitnet::parse_chat_template(spec.chat_template);
-    planned.prompt = bitnet::render_chat(chosen, spec.messages);
+    const bitnet::TemplateChoice choice =
+        bitnet::choose_chat_template(spec.chat_template, tokenizer.chat_template(), model.config().name);
+    if (!choice.reason.empty())
+      planned.remarks.push_back("template " + std::string(bitnet::to_string(choice.chosen)) + ": " +
+                                choice.reason);
+    planned.prompt = bitnet::render_chat(choice.chosen, spec.messages);
     planned.tokens = tokenizer.encode(planned.prompt, /*add_special=*/true, /*parse_special=*/true);
+    if (const std::string doubled = tokenizer.doubled_specials(planned.tokens); !doubled.empty())
+      planned.remarks.push_back(doubled);
     if (planned.tokens.empty()) fail("the prompt has no tokens; give it some text");
   }
   const auto check_ids = [&](const std::vector<Token>& ids, const char* field) {
@@ -73,6 +75,29 @@ PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::s
          " to generate that exceeds the model's context of " + std::to_string(model.config().n_ctx) +
          "; shorten the prompt or lower max_tokens");
   return planned;
+}
+
+std::vector<std::string> remarks_of(const std::vector<PlannedCase>& planned) {
+  struct About {
+    std::string first;
+    std::size_t others = 0;
+  };
+  std::vector<std::pair<std::string, About>> found;  // in the order of the cases
+  for (const PlannedCase& c : planned) {
+    for (const std::string& remark : c.remarks) {
+      const auto known = std::ranges::find(found, remark, &std::pair<std::string, About>::first);
+      if (known == found.end())
+        found.emplace_back(remark, About{c.spec.id});
+      else
+        ++known->second.others;
+    }
+  }
+  std::vector<std::string> lines;
+  for (const auto& [remark, about] : found)
+    lines.push_back("case `" + about.first + "`" +
+                    (about.others > 0 ? " and " + std::to_string(about.others) + " more" : "") + ": " +
+                    remark);
+  return lines;
 }
 
 std::optional<std::string> check_tokenization(const PlannedCase& planned, Participant& participant,

@@ -30,10 +30,15 @@ struct PlannedCase {
   Case spec;
   std::string prompt;         // the text after the template; empty for cases given as token ids
   std::vector<Token> tokens;  // the prompt's ids, BOS included
+  // What is to be said about them: the template that `auto` chose and why, BOS twice at the start.
+  std::vector<std::string> remarks;
 };
 
 /// Renders the template and tokenizes with the model's own tokenizer; checks ids, length and context.
 PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::string& suite_path);
+
+/// A line for each different remark, which names the first case that it is about and counts the others.
+std::vector<std::string> remarks_of(const std::vector<PlannedCase>& planned);
 
 /// The candidate's or reference's own ids for the same text must be these. Throws Incomparable that names
 /// text, position, both ids and pieces. Text that is no UTF-8 stays outside this comparison (bitnet.cpp's

@@ -20,6 +20,10 @@ std::string duration(double seconds) {
 
 }  // namespace
 
+void say(const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) std::cerr << "crossval: " << reports::escape_terminal(line) << "\n";
+}
+
 Progress::Progress(std::int64_t cases, bool quiet)
     : cases_(cases),
       quiet_(quiet),

@@ -5,8 +5,12 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace crossval {
+
+/// A line each, made harmless for the terminal.
+void say(const std::vector<std::string>& lines);
 
 class Progress {
  public:

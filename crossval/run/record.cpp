@@ -185,6 +185,7 @@ void record(const RunOptions& options) {
     if (options.max_tokens >= 0) c.max_tokens = options.max_tokens;
     planned.push_back(plan_case(c, *model, suite.path));
   }
+  say(remarks_of(planned));
 
   Recorder recorder(options, *model, *participant, twin.get());
   Progress progress(std::ssize(planned), options.quiet);

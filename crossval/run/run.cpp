@@ -238,6 +238,7 @@ RunResult run(const RunOptions& options) {
   }
   for (const std::string& warning : s.warnings)
     std::cerr << "crossval: warning: " << reports::escape_terminal(warning) << "\n";
+  say(remarks_of(planned));
 
   prepare_output(options.out, options.resume);
   Totals totals;

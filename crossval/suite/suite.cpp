@@ -153,7 +153,7 @@ void read_sampling(Fields& fields, bitnet::SamplingParams& sampling) {
 // What a case may take from `defaults`.
 void read_shared(Fields& fields, Case& out) {
   if (auto name = fields.text("template")) {
-    if (*name != "auto") try {
+    if (*name != bitnet::kAutoTemplate) try {
         bitnet::parse_chat_template(*name);
       } catch (const InputError& e) {
         fields.fail("template", e.what());

@@ -38,21 +38,18 @@ void run(Flags& flags) {
   for (const std::string& warning : model.weights().warnings)
     std::cerr << "bitnet: warning: " << warning << "\n";
 
-  ChatTemplate chosen{};
-  if (flags.chat_template == "auto") {
-    const TemplateChoice choice =
-        detect_chat_template(model.tokenizer().chat_template(), model.config().name);
+  const TemplateChoice choice =
+      choose_chat_template(flags.chat_template, model.tokenizer().chat_template(), model.config().name);
+  if (!choice.reason.empty())
     std::cerr << "bitnet: template " << to_string(choice.chosen) << ": " << choice.reason << "\n";
-    chosen = choice.chosen;
-  } else {
-    chosen = parse_chat_template(flags.chat_template);
-  }
   std::vector<Message> messages;
   if (!flags.system.empty()) messages.push_back({"system", flags.system});
   messages.push_back({"user", flags.prompt ? *flags.prompt : read_stdin()});
-  const std::string text = render_chat(chosen, messages);
+  const std::string text = render_chat(choice.chosen, messages);
   const std::vector<Token> prompt =
       model.tokenizer().encode(text, /*add_special=*/true, /*parse_special=*/true);
+  if (const std::string doubled = model.tokenizer().doubled_specials(prompt); !doubled.empty())
+    std::cerr << "bitnet: warning: " << doubled << "\n";
 
   // Greedy decoding takes the arg max alone. To make the screen costs what it saves in some thirty tokens, so
   // that answers which turn out short never pay for it.

@@ -1,5 +1,6 @@
 #include "engine/tokenizer/chat_template.h"
 
+#include <algorithm>
 #include <array>
 
 #include "engine/error.h"
@@ -88,16 +89,50 @@ std::string render_bitnet(std::span<const Message> messages) {
   return out + "Assistant: ";
 }
 
-/// A template that we do not write out: the mark that bitnet.cpp knows it by, and its name there.
-struct Foreign {
-  std::string_view mark;
-  std::string_view also;
+/// A template that bitnet.cpp knows: its name there, and the texts that it is known by, all of which must
+/// occur.
+struct Known {
   std::string_view name;
+  std::array<std::string_view, 3> marks;
 };
-constexpr std::array<Foreign, 4> kForeign{{{"<|im_start|>", "", "chatml"},
-                                           {"[INST]", "", "llama2"},
-                                           {"<|assistant|>", "<|end|>", "phi3"},
-                                           {"<|assistant|>", "<|user|>", "falcon3"}}};
+// In bitnet.cpp's order: the first that fits is meant. Its `falcon_e` is missing, which no text can reach.
+constexpr Known kKnown[] = {
+    {"chatml", {"<|im_start|>"}},
+    {"llama2", {"[INST]"}},
+    {"phi3", {"<|assistant|>", "<|end|>"}},
+    {"falcon3", {"<|assistant|>", "<|user|>"}},
+    {"zephyr", {"<|user|>"}},
+    {"monarch", {"bos_token + message['role']"}},
+    {"gemma", {"<start_of_turn>"}},
+    {"orion", {"'\\n\\nAssistant: ' + eos_token"}},
+    {"openchat", {"GPT4 Correct "}},
+    {"vicuna", {"USER: ", "ASSISTANT: "}},
+    {"deepseek", {"### Instruction:", "<|EOT|>"}},
+    {"command-r", {"<|START_OF_TURN_TOKEN|>", "<|USER_TOKEN|>"}},
+    {"llama3", {"<|start_header_id|>", "<|end_header_id|>"}},
+    {"chatglm3", {"[gMASK]sop"}},
+    {"chatglm4", {"[gMASK]<sop>"}},
+    {"minicpm", {"<\u7528\u6237>"}},
+    {"deepseek2", {"'Assistant: ' + message['content'] + eos_token"}},
+    {"exaone3", {"[|system|]", "[|assistant|]", "[|endofturn|]"}},
+    {"bitnet", {"BITNET"}},
+};
+
+const Known* find_known(std::string_view text) {
+  for (const Known& k : kKnown) {
+    if (std::ranges::all_of(k.marks, [text](std::string_view mark) { return contains(text, mark); }))
+      return &k;
+  }
+  return nullptr;
+}
+
+std::string marks_of(const Known& k) {
+  std::string out;
+  for (const std::string_view mark : k.marks) {
+    if (!mark.empty()) out.append(out.empty() ? "`" : " and `").append(mark).append("`");
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -107,7 +142,7 @@ ChatTemplate parse_chat_template(std::string_view name) {
     if (n.name == name) return n.value;
     known += (known.empty() ? "" : ", ") + std::string(n.name);
   }
-  throw InputError("unknown chat template `" + gguf::printable(name, 64) + "`; known: " + known);
+  throw InputError("unknown chat template `" + gguf::printable(name, 64) + "`; known: " + known + ", auto");
 }
 
 std::string_view to_string(ChatTemplate t) {
@@ -118,21 +153,14 @@ std::string_view to_string(ChatTemplate t) {
 }
 
 TemplateChoice detect_chat_template(std::string_view text, std::string_view model_name) {
-  // The order of the tests is bitnet.cpp's (reference-semantics 7.7).
-  for (const Foreign& f : kForeign) {
-    if (contains(text, f.mark) && contains(text, f.also)) {
-      return {ChatTemplate::raw, "the file's chat template is " + std::string(f.name) + " (it has `" +
-                                     std::string(f.also.empty() ? f.mark : f.also) +
-                                     "`), which is not supported: the contents are used as they are"};
-    }
-  }
-  if (contains(text, "<|start_header_id|>") && contains(text, "<|end_header_id|>")) {
-    return {ChatTemplate::llama3_chat,
-            "the file's chat template has `<|start_header_id|>` and `<|end_header_id|>`"};
-  }
-  if (contains(text, "BITNET")) {
-    return {ChatTemplate::bitnet_chat,
-            "the file's chat template has `BITNET`, a placeholder: the model's true template is used"};
+  if (const Known* known = find_known(text)) {
+    const std::string has = " has " + marks_of(*known);
+    if (known->name == "llama3") return {ChatTemplate::llama3_chat, "the file's chat template" + has};
+    if (known->name == "bitnet")
+      return {ChatTemplate::bitnet_chat,
+              "the file's chat template" + has + ", a placeholder: the model's true template is used"};
+    return {ChatTemplate::raw, "the file's chat template is " + std::string(known->name) + " (it" + has +
+                                   "), which is not supported: the contents are used as they are"};
   }
   if (contains(text, "capitalize") && contains(text, "<|eot_id|>")) {
     return {ChatTemplate::bitnet_chat, "the file's chat template writes `Role: content<|eot_id|>`"};
@@ -146,6 +174,12 @@ TemplateChoice detect_chat_template(std::string_view text, std::string_view mode
     return {ChatTemplate::bitnet_chat, "the file has no chat template; the model's name says BitNet 2B"};
   }
   return {ChatTemplate::raw, "the file has no chat template: the contents are used as they are"};
+}
+
+TemplateChoice choose_chat_template(std::string_view name, std::string_view text,
+                                    std::string_view model_name) {
+  if (name == kAutoTemplate) return detect_chat_template(text, model_name);
+  return {parse_chat_template(name), ""};
 }
 
 std::string render_chat(ChatTemplate t, std::span<const Message> messages) {

@@ -22,7 +22,8 @@ TEST(ChatTemplate, Names) {
     parse_chat_template("llama3");
     FAIL();
   } catch (const InputError& e) {
-    EXPECT_STREQ(e.what(), "unknown chat template `llama3`; known: raw, instruct, llama3-chat, bitnet-chat");
+    EXPECT_STREQ(e.what(),
+                 "unknown chat template `llama3`; known: raw, instruct, llama3-chat, bitnet-chat, auto");
   }
 }
 
@@ -78,6 +79,23 @@ TEST(ChatTemplate, DetectedByTheFile) {
       {"[INST]", "", ChatTemplate::raw, "llama2"},
       {"<|user|><|assistant|>", "", ChatTemplate::raw, "falcon3"},
       {"<|user|><|assistant|><|end|>", "", ChatTemplate::raw, "phi3"},
+      {"<|user|><|start_header_id|><|end_header_id|>", "", ChatTemplate::raw, "zephyr"},
+      {"bos_token + message['role'] BITNET", "", ChatTemplate::raw, "monarch"},
+      {"<start_of_turn>", "", ChatTemplate::raw, "gemma"},
+      {"'\\n\\nAssistant: ' + eos_token BITNET", "", ChatTemplate::raw, "orion"},
+      {"GPT4 Correct User", "", ChatTemplate::raw, "openchat"},
+      {"USER: ASSISTANT: ", "", ChatTemplate::raw, "vicuna (it has `USER: ` and `ASSISTANT: `)"},
+      {"### Instruction: <|EOT|>", "", ChatTemplate::raw, "deepseek (it"},
+      {"<|START_OF_TURN_TOKEN|><|USER_TOKEN|>", "", ChatTemplate::raw, "command-r"},
+      {"<|start_header_id|><|end_header_id|>[gMASK]sop", "", ChatTemplate::llama3_chat,
+       "has `<|start_header"},
+      {"<|start_header_id|>", "", ChatTemplate::raw, "none that is known"},
+      {"[gMASK]sop BITNET", "", ChatTemplate::raw, "chatglm3"},
+      {"[gMASK]<sop>", "", ChatTemplate::raw, "chatglm4"},
+      {"<\u7528\u6237>", "", ChatTemplate::raw, "minicpm"},
+      {"'Assistant: ' + message['content'] + eos_token BITNET", "", ChatTemplate::raw, "deepseek2"},
+      {"[|system|][|assistant|][|endofturn|]", "", ChatTemplate::raw, "exaone3"},
+      {"capitalize <|eot_id|> BITNET", "", ChatTemplate::bitnet_chat, "placeholder"},
       {"something else", "bitnet2b", ChatTemplate::raw, "none that is known"},
       {"", "bitnet2b", ChatTemplate::bitnet_chat, "name"},
       {"", "BitNet-b1.58-2B-4T", ChatTemplate::bitnet_chat, "name"},
@@ -90,6 +108,16 @@ TEST(ChatTemplate, DetectedByTheFile) {
     EXPECT_NE(choice.reason.find(c.reason), std::string::npos) << choice.reason;
     EXPECT_EQ(choice.reason.find('\n'), std::string::npos) << choice.reason;
   }
+}
+
+TEST(ChatTemplate, ChosenByNameOrByTheFile) {
+  const TemplateChoice named = choose_chat_template("instruct", "BITNET", "");
+  EXPECT_EQ(named.chosen, ChatTemplate::instruct);
+  EXPECT_EQ(named.reason, "");
+  const TemplateChoice found = choose_chat_template("auto", "BITNET", "");
+  EXPECT_EQ(found.chosen, ChatTemplate::bitnet_chat);
+  EXPECT_EQ(found.reason, detect_chat_template("BITNET", "").reason);
+  EXPECT_THROW(choose_chat_template("Auto", "", ""), InputError);
 }
 
 }  // namespace

@@ -146,12 +146,10 @@ std::string Tokenizer::doubled_specials(const std::vector<Token>& tokens) const 
   };
   if (impl_->add_bos && twice(Role::bos, tokens[0], tokens[1]))
     return "the prompt starts with two BOS tokens: its text has one, and the vocabulary adds one; both are "
-           "kept, "
-           "leave the first out of the text";
+           "kept, leave the first out of the text";
   if (impl_->add_eos && twice(Role::eos, tokens[n - 2], tokens[n - 1]))
     return "the prompt ends with two EOS tokens: its text has one, and the vocabulary adds one; both are "
-           "kept, "
-           "leave the last out of the text";
+           "kept, leave the last out of the text";
   return "";
 }
 
