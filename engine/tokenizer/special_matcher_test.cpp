@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <random>
 #include <string>
 
@@ -107,11 +106,8 @@ TEST(SpecialMatcher, DoesWhatThePlainRuleDoes) {
   EXPECT_GT(with_match, 5000u);
 }
 
-double seconds(const std::chrono::steady_clock::time_point& start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// Anything that looks at every token for every place would need 1e11 steps here.
+// Anything that looks at every token for every place would need 1e11 steps here, and not end within the time
+// that a test has.
 TEST(SpecialMatcher, ManyTokensInAMegabyte) {
   Tokens tokens;
   for (int i = 0; i < 100000; ++i) tokens.push_back("<|reserved_special_token_" + std::to_string(i) + "|>");
@@ -119,10 +115,8 @@ TEST(SpecialMatcher, ManyTokensInAMegabyte) {
   std::string text;
   while (text.size() < 500000) text += "<|reserved_special_token_<|reserved_special_token_77|>";
   text += std::string(500000, 'a');
-  const auto start = std::chrono::steady_clock::now();
   const SpecialMatcher m = matcher_of(tokens);
   const auto fragments = m.partition(text);
-  EXPECT_LT(seconds(start), 20.0);
   EXPECT_GT(fragments.size(), 500000u / 60 * 2);
   EXPECT_EQ(fragments.back().token, 101999);  // the longest run of a's
 }
