@@ -5,6 +5,9 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "engine/formats/ternary.h"
+#include "engine/formats/two_bit_group.h"
+
 namespace bitnet::i2s {
 namespace {
 
@@ -17,27 +20,24 @@ void require_fit(std::size_t weights, std::size_t bytes) {
 
 void pack(std::span<const std::int8_t> weights, float scale, std::span<std::byte> tensor) {
   require_fit(weights.size(), tensor.size());
-  for (std::size_t block = 0; block < weights.size() / kBlockElements; ++block) {
-    const std::int8_t* w = weights.data() + block * kBlockElements;
-    for (std::size_t p = 0; p < kBlockBytes; ++p) {
-      unsigned byte = 0;
-      for (std::size_t g = 0; g < 4; ++g) {
-        const std::int8_t weight = w[p + 32 * g];
-        if (weight < -1 || weight > 1) throw std::invalid_argument("I2_S: weights are -1, 0 or +1");
-        byte = byte << 2 | static_cast<unsigned>(weight + 1);
-      }
-      tensor[block * kBlockBytes + p] = static_cast<std::byte>(byte);
-    }
-  }
-  const auto slot = tensor.subspan(weights.size() / 4);
-  std::ranges::fill(slot, std::byte{0});
-  std::memcpy(slot.data(), &scale, sizeof scale);
+  ternary::require_ternary("I2_S", weights);
+  for (std::size_t block = 0; block < weights.size() / kBlockElements; ++block)
+    two_bit_group::encode<kBlockBytes, false>(weights.data() + block * kBlockElements,
+                                              tensor.data() + block * kBlockBytes);
+  put_scale(tensor, weights.size(), scale);
 }
 
 void unpack(std::span<const std::byte> tensor, std::span<std::int8_t> weights) {
   require_fit(weights.size(), tensor.size());
-  for (std::size_t e = 0; e < weights.size(); ++e)
-    weights[e] = static_cast<std::int8_t>(code_at(tensor, weights.size(), 0, e) - 1);
+  for (std::size_t block = 0; block < weights.size() / kBlockElements; ++block)
+    two_bit_group::decode<kBlockBytes, false>(tensor.data() + block * kBlockBytes,
+                                              weights.data() + block * kBlockElements);
+}
+
+void put_scale(std::span<std::byte> tensor, std::uint64_t elements, float scale) {
+  const auto slot = tensor.subspan(elements / 4, kScaleSlotBytes);
+  std::ranges::fill(slot, std::byte{0});
+  std::memcpy(slot.data(), &scale, sizeof scale);
 }
 
 float scale(std::span<const std::byte> tensor, std::uint64_t elements) {

@@ -56,6 +56,9 @@ void pack(std::span<const std::int8_t> weights, float scale, std::span<std::byte
 /// The weights -1, 0, +1 (and +2 for the invalid code 3). Sizes as in `pack`.
 void unpack(std::span<const std::byte> tensor, std::span<std::int8_t> weights);
 
+/// Writes the scale of a tensor with this many elements; the rest of its slot becomes zero.
+void put_scale(std::span<std::byte> tensor, std::uint64_t elements, float scale);
+
 /// The scale of a tensor with this many elements.
 float scale(std::span<const std::byte> tensor, std::uint64_t elements);
 

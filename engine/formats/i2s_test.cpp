@@ -6,17 +6,12 @@
 #include <stdexcept>
 #include <vector>
 
+#include "engine/formats/test_ternary.h"
+
 namespace bitnet::i2s {
 namespace {
 
-std::vector<std::int8_t> ternary(std::size_t n, std::uint64_t seed) {
-  std::vector<std::int8_t> w(n);
-  for (auto& x : w) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    x = static_cast<std::int8_t>(static_cast<int>((seed >> 33) % 3) - 1);
-  }
-  return w;
-}
+using testing_support::ternary;
 
 std::vector<std::byte> packed(const std::vector<std::int8_t>& w, float scale) {
   std::vector<std::byte> tensor(tensor_bytes(w.size()), std::byte{0xee});

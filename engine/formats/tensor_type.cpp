@@ -149,7 +149,8 @@ std::optional<std::uint64_t> tl2_bytes(std::uint64_t ne0, std::uint64_t rows) {
 
 struct Block {
   std::uint64_t elements;
-  std::uint64_t bytes;  // 0: the type has no size row by row
+  std::uint64_t bytes;       // 0: the type has no size row by row
+  std::uint64_t before = 0;  // bytes of the row before its first block
 };
 
 Block block_of(TensorType type) {
@@ -173,18 +174,34 @@ Block block_of(TensorType type) {
       return {256, 54};  // 240 trits in 48 bytes, 16 in 4, f16 scale
     case TensorType::tq2_0:
       return {256, 66};  // 256 * 2 bits, f16 scale
+    case TensorType::iq1_bn:
+      return {64, 13, 2};  // f16 scale of the row; 64 trits
+    case TensorType::iq2_bn:
+      return {64, 16, 4};  // f32 scale of the row; 64 * 2 bits
+    case TensorType::bitnet32_f16:
+      return {32, 10};  // 32 * 2 bits, f16 scale
     case TensorType::i2_s:
     case TensorType::tl1:
     case TensorType::tl2:
     case TensorType::i8_s:
-    case TensorType::iq1_bn:
-    case TensorType::iq2_bn:
+    case TensorType::qk256:
       break;
   }
   return {1, 0};
 }
 
 }  // namespace
+
+std::uint32_t file_number(TensorType type) {
+  const bool foreign = type == TensorType::bitnet32_f16 || type == TensorType::qk256;
+  return static_cast<std::uint32_t>(foreign ? TensorType::i2_s : type);
+}
+
+std::string_view type_name(TensorType type) {
+  if (type == TensorType::bitnet32_f16) return "BitNet32-F16";
+  if (type == TensorType::qk256) return "QK256";
+  return type_name(static_cast<std::uint32_t>(type));
+}
 
 std::string_view type_name(std::uint32_t number) {
   const auto it = std::ranges::lower_bound(kNames, number, {}, &Name::number);
@@ -197,6 +214,7 @@ std::string type_text(std::uint32_t number) {
 }
 
 std::optional<TensorType> tensor_type(std::uint32_t number) {
+  if (number == kTl2NumberSince2026) return TensorType::tl2;
   const auto type = static_cast<TensorType>(number);
   switch (type) {
     case TensorType::f32:
@@ -216,6 +234,9 @@ std::optional<TensorType> tensor_type(std::uint32_t number) {
     case TensorType::iq1_bn:
     case TensorType::iq2_bn:
       return type;
+    case TensorType::bitnet32_f16:
+    case TensorType::qk256:
+      break;
   }
   return std::nullopt;
 }
@@ -227,10 +248,16 @@ std::uint64_t block_elements(TensorType type) {
 std::optional<std::uint64_t> tensor_bytes(TensorType type, std::uint64_t ne0, std::uint64_t rows) {
   if (type == TensorType::i2_s || type == TensorType::tl1) return quarter_bytes(ne0, rows);
   if (type == TensorType::tl2) return tl2_bytes(ne0, rows);
+  // Rows of whole blocks of 256 elements in 64 bytes.
+  if (type == TensorType::qk256) {
+    const auto row = product(ne0 / 256 + (ne0 % 256 != 0 ? 1 : 0), 64);
+    return row ? product(*row, rows) : std::nullopt;
+  }
   const Block block = block_of(type);
   if (block.bytes == 0 || ne0 % block.elements != 0) return std::nullopt;
-  const auto blocks = product(ne0 / block.elements, rows);
-  return blocks ? product(*blocks, block.bytes) : std::nullopt;
+  const auto row = product(ne0 / block.elements, block.bytes);
+  if (!row || *row > kMaxBytes - block.before) return std::nullopt;
+  return product(*row + block.before, rows);
 }
 
 }  // namespace bitnet

@@ -9,7 +9,8 @@
 
 namespace bitnet {
 
-/// Numbers of the ggml type field, as bitnet.cpp's fork family uses them (I2_S 36, TL1 38, TL2 39).
+/// Numbers of the ggml type field, as bitnet.cpp's fork family uses them (I2_S 36, TL1 38, TL2 39). BitNet-rs
+/// gives its formats the number of I2_S; they have numbers of our own here, which never stand in a file.
 enum class TensorType : std::uint32_t {
   f32 = 0,
   f16 = 1,
@@ -27,7 +28,18 @@ enum class TensorType : std::uint32_t {
   tl2 = 39,
   iq1_bn = 134,
   iq2_bn = 135,
+  bitnet32_f16 = 0x10000,
+  qk256 = 0x10001,
 };
+
+/// TL2 in bitnet.cpp since July 2026, as reported. In llama.cpp the number means Q2_0.
+inline constexpr std::uint32_t kTl2NumberSince2026 = 42;
+
+/// The number that stands in a file.
+std::uint32_t file_number(TensorType type);
+
+/// "I2_S", "BitNet32-F16".
+std::string_view type_name(TensorType type);
 
 /// "I2_S", "F16", ... for every type number known in the ggml family; "" when the number is unknown.
 std::string_view type_name(std::uint32_t number);
@@ -35,11 +47,12 @@ std::string_view type_name(std::uint32_t number);
 /// "type 40 (NVFP4)", or "type 9999 (unknown)": for messages.
 std::string type_text(std::uint32_t number);
 
-/// The enumerator of a number, or nothing for numbers that this project has no enumerator for.
+/// The enumerator of a number in a file, or nothing for numbers that this project has no enumerator for. What
+/// I2_S and 42 really are, the size of the tensor says.
 std::optional<TensorType> tensor_type(std::uint32_t number);
 
 /// Elements per block: a row length must be a multiple of it. 1 for types without blocks (and for I2_S, TL1
-/// and TL2, whose bytes are not laid out row by row).
+/// and TL2, whose bytes are not laid out row by row, and QK256, which fills rows up).
 std::uint64_t block_elements(TensorType type);
 
 /// Bytes of a tensor with ne0 elements per row and `rows` rows, or nothing when the size is not defined for

@@ -27,8 +27,18 @@ TEST(TensorType, OnlyEnumeratorsConvert) {
     ASSERT_EQ(tensor_type(n), static_cast<TensorType>(n));
     EXPECT_FALSE(type_name(n).empty());
   }
-  for (const std::uint32_t n : {3u, 7u, 31u, 40u, 42u, 335u, 1000u})
+  for (const std::uint32_t n : {3u, 7u, 31u, 40u, 335u, 1000u, 0x10000u, 0x10001u})
     EXPECT_EQ(tensor_type(n), std::nullopt) << n;
+  EXPECT_EQ(tensor_type(42), TensorType::tl2);  // unless its size says otherwise
+}
+
+TEST(TensorType, BitNetRsHasTheNumberOfI2s) {
+  for (const auto type : {TensorType::i2_s, TensorType::bitnet32_f16, TensorType::qk256})
+    EXPECT_EQ(file_number(type), 36u);
+  EXPECT_EQ(file_number(TensorType::iq2_bn), 135u);
+  EXPECT_EQ(type_name(TensorType::qk256), "QK256");
+  EXPECT_EQ(type_name(TensorType::bitnet32_f16), "BitNet32-F16");
+  EXPECT_EQ(type_name(TensorType::i2_s), "I2_S");
 }
 
 // Bytes of one tensor of 512 x 3 elements.
@@ -46,8 +56,12 @@ TEST(TensorType, Sizes) {
   EXPECT_EQ(tensor_bytes(TensorType::i2_s, 512, 3), 512u * 3 / 4 + 32);
   EXPECT_EQ(tensor_bytes(TensorType::tl1, 512, 3), 512u * 3 / 4 + 32);
   EXPECT_EQ(tensor_bytes(TensorType::i2_s, 5, 1), 33u);  // integer division
-  for (const auto type : {TensorType::i8_s, TensorType::iq1_bn, TensorType::iq2_bn})
-    EXPECT_EQ(tensor_bytes(type, 512, 3), std::nullopt);
+  EXPECT_EQ(tensor_bytes(TensorType::iq1_bn, 512, 3), 3u * (2 + 8 * 13));
+  EXPECT_EQ(tensor_bytes(TensorType::iq2_bn, 512, 3), 3u * (4 + 8 * 16));
+  EXPECT_EQ(tensor_bytes(TensorType::bitnet32_f16, 512, 3), 3u * 16 * 10);
+  EXPECT_EQ(tensor_bytes(TensorType::qk256, 512, 3), 3u * 2 * 64);
+  EXPECT_EQ(tensor_bytes(TensorType::qk256, 300, 3), 3u * 2 * 64);  // rows are filled up
+  EXPECT_EQ(tensor_bytes(TensorType::i8_s, 512, 3), std::nullopt);
 }
 
 TEST(TensorType, Tl2Sizes) {
@@ -68,8 +82,8 @@ TEST(TensorType, RowsMustDivideIntoBlocks) {
 
 TEST(TensorType, SizesBeyond63BitsAreNothing) {
   const std::uint64_t big = std::uint64_t{1} << 62;
-  for (const auto type :
-       {TensorType::f32, TensorType::f16, TensorType::q8_0, TensorType::i2_s, TensorType::tl2}) {
+  for (const auto type : {TensorType::f32, TensorType::f16, TensorType::q8_0, TensorType::i2_s,
+                          TensorType::tl2, TensorType::iq1_bn, TensorType::iq2_bn, TensorType::qk256}) {
     EXPECT_EQ(tensor_bytes(type, big, 256), std::nullopt);
     EXPECT_EQ(tensor_bytes(type, 256, std::numeric_limits<std::uint64_t>::max()), std::nullopt);
   }

@@ -1,0 +1,26 @@
+#pragma once
+// Five trits in a byte: the number 0 to 242 that they make is stored as a fraction, rounded up: byte = ceil(n
+// * 256 / 243). So n = floor(byte * 243 / 256), for the 13 bytes that no number gives too.
+
+#include <array>
+#include <cstdint>
+
+namespace bitnet::trits {
+
+constexpr std::uint8_t byte_of(int number) {
+  return static_cast<std::uint8_t>((number * 256 + 242) / 243);
+}
+
+/// The five trits (0 to 2) of each byte, the most significant first.
+inline constexpr auto kDigits = [] {
+  std::array<std::array<std::uint8_t, 5>, 256> digits{};
+  for (int byte = 0; byte < 256; ++byte) {
+    int number = byte * 243 / 256;
+    for (int i = 4; i >= 0; --i, number /= 3)
+      digits[static_cast<std::size_t>(byte)][static_cast<std::size_t>(i)] =
+          static_cast<std::uint8_t>(number % 3);
+  }
+  return digits;
+}();
+
+}  // namespace bitnet::trits
