@@ -47,9 +47,11 @@ std::optional<bitnet::RecordedRope> recorded_rope(const ParticipantSpec& spec,
   return defaults.rope;
 }
 
-std::unique_ptr<Participant> make_oracle_from(const std::filesystem::path& path,
+std::unique_ptr<Participant> make_oracle_from(const ParticipantSpec& spec, const std::filesystem::path& path,
                                               const ParticipantDefaults& defaults, bool round_taps) {
-  return make_oracle(path, {.threads = defaults.threads, .round_taps = round_taps});
+  return make_oracle(path, {.threads = defaults.threads,
+                            .ternary = ternary_options(spec, defaults.ternary),
+                            .round_taps = round_taps});
 }
 
 constexpr const char* kKinds = "engine, oracle, emulator, bitnet.cpp, auto, trace:FILE, exec:WORDS";
@@ -58,9 +60,10 @@ constexpr const char* kKinds = "engine, oracle, emulator, bitnet.cpp, auto, trac
 using Known = std::map<std::string, std::vector<std::string>>;
 
 const Known* options_of(const std::string& kind) {
+  static const std::vector<std::string> kLayouts{"x86", "arm", "4-row"};
   static const std::map<std::string, Known> kOptions{
-      {"engine", {{"isa", {}}, {"threads", {}}, {"rope", {"own", "libm", "trace"}}}},
-      {"oracle", {}},
+      {"engine", {{"isa", {}}, {"threads", {}}, {"rope", {"own", "libm", "trace"}}, {"layout", kLayouts}}},
+      {"oracle", {{"layout", kLayouts}}},
       {"bitnet.cpp", {}},
       {"emulator",
        {{"width", {"16", "8"}},
@@ -68,6 +71,7 @@ const Known* options_of(const std::string& kind) {
         {"sums", {"exact", "int16"}},
         {"tinyblas", {"on", "off"}},
         {"rope", {"libm", "own", "trace"}},
+        {"layout", kLayouts},
         {"generation", {"2", "reported-2026"}}}},
   };
   const auto it = kOptions.find(kind);
@@ -104,6 +108,7 @@ std::unique_ptr<Participant> make_emulator_from(const ParticipantSpec& spec,
   }
   if (option(spec, "generation", "2") != "2") options.generation = EmulatorGeneration::reported_2026;
   options.batch_class = batch_class;
+  options.ternary = ternary_options(spec, defaults.ternary);
   options.threads = defaults.threads;
   return make_emulator(path, options);
 }
@@ -158,11 +163,19 @@ ParticipantSpec parse_participant(std::string_view text) {
   return spec;
 }
 
+bitnet::gguf::TernaryOptions ternary_options(const ParticipantSpec& spec,
+                                             const bitnet::gguf::TernaryOptions& otherwise) {
+  bitnet::gguf::TernaryOptions options = otherwise;
+  const std::string name = option(spec, "layout", "");
+  if (!name.empty()) options.layout = bitnet::parse_i2s_layout(name);
+  return options;
+}
+
 std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
                                               std::shared_ptr<const bitnet::Model> model,
                                               const std::filesystem::path& path,
                                               const ParticipantDefaults& defaults) {
-  if (spec.kind == "oracle") return make_oracle_from(path, defaults, false);
+  if (spec.kind == "oracle") return make_oracle_from(spec, path, defaults, false);
   if (spec.kind == "emulator") return make_emulator_from(spec, path, defaults, EmulatorBatchClass::by_tokens);
   if (spec.kind == "exec" || spec.kind == "bitnet.cpp")
     return make_program(spec, model->config(), path, defaults, /*several=*/false);
@@ -179,7 +192,7 @@ std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
                                              const std::filesystem::path& path,
                                              const ParticipantDefaults& defaults,
                                              std::int64_t tokens_per_evaluation) {
-  if (spec.kind == "oracle") return make_oracle_from(path, defaults, true);
+  if (spec.kind == "oracle") return make_oracle_from(spec, path, defaults, true);
   if (tokens_per_evaluation > 1 &&
       (spec.kind == "emulator" || spec.kind == "exec" || spec.kind == "bitnet.cpp"))
     return make_one_by_one(make_participant(spec, model, path, defaults), model->config());

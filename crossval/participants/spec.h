@@ -33,7 +33,12 @@ struct ParticipantDefaults {
   int threads = 0;                                // --threads; 0 = physical cores
   double timeout = 120;                           // --timeout, seconds; of participants that are programs
   std::optional<bitnet::RecordedRope> rope = {};  // of the trace in use, for rope=trace
+  bitnet::gguf::TernaryOptions ternary = {};  // how the model was loaded, where a participant does not say
 };
+
+/// The layout of I2_S that layout= names, else that of `otherwise`.
+bitnet::gguf::TernaryOptions ternary_options(const ParticipantSpec& spec,
+                                             const bitnet::gguf::TernaryOptions& otherwise = {});
 
 /// The participant over a model. `path` is the file the model was loaded from; a trace must have been opened.
 std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,

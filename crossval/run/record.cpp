@@ -175,7 +175,8 @@ void record(const RunOptions& options) {
   if (spec.kind == "trace")
     throw bitnet::InputError("--reference " + options.reference.substr(0, 60) +
                              ": is a trace already; record a participant that computes");
-  const auto model = std::make_shared<const bitnet::Model>(bitnet::Model::load(options.model));
+  const auto model =
+      std::make_shared<const bitnet::Model>(bitnet::Model::load(options.model, {}, ternary_options(spec)));
   const ParticipantDefaults defaults{
       .isa = options.isa, .threads = options.threads, .timeout = options.timeout};
   const auto participant = make_participant(spec, model, options.model, defaults);

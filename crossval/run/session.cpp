@@ -185,6 +185,11 @@ std::int64_t evaluation_tokens(const RunOptions& options, const Session& s) {
   return trace->reference_batch();
 }
 
+std::shared_ptr<const bitnet::Model> load_model(const std::filesystem::path& path,
+                                                const bitnet::gguf::TernaryOptions& layout) {
+  return std::make_shared<const bitnet::Model>(bitnet::Model::load(path, {}, layout));
+}
+
 }  // namespace
 
 Session open_session(const RunOptions& options, const Suite& suite) {
@@ -204,10 +209,15 @@ Session open_session(const RunOptions& options, const Suite& suite) {
     if (reference_sha256.valid()) s.reference_model_sha256 = reference_sha256.get();
   };
 
-  s.model = std::make_shared<const bitnet::Model>(bitnet::Model::load(options.model));
+  // Sides that share a file share its layout, whoever names it; one that names another has it loaded again.
+  using Layout = bitnet::gguf::TernaryOptions;
+  const Layout candidate_layout =
+      ternary_options(s.candidate_spec, two_models ? Layout{} : ternary_options(s.reference_spec));
+  const Layout reference_layout = ternary_options(s.reference_spec, two_models ? Layout{} : candidate_layout);
+  s.model = load_model(options.model, candidate_layout);
   s.reference_model = s.model;
-  if (two_models) {
-    s.reference_model = std::make_shared<const bitnet::Model>(bitnet::Model::load(reference_path));
+  if (two_models || reference_layout.layout != candidate_layout.layout) {
+    s.reference_model = load_model(reference_path, reference_layout);
     check_same_shape(s.model->config(), s.reference_model->config());
   }
   s.warnings = s.model->weights().warnings;
@@ -219,6 +229,9 @@ Session open_session(const RunOptions& options, const Suite& suite) {
   for (const auto& trace : {s.reference_spec.trace, s.candidate_spec.trace})
     if (trace && trace->rope() && !defaults.rope)
       defaults.rope = {.cos = trace->rope()->cosines, .sin = trace->rope()->sines};
+  ParticipantDefaults candidate_defaults = defaults;
+  candidate_defaults.ternary = candidate_layout;
+  defaults.ternary = reference_layout;  // of those who judge too
   if (s.reference_spec.trace) s.plan.recorded_noise = recorded_noise(*s.reference_spec.trace);
   s.plan.evaluation_tokens = evaluation_tokens(options, s);
 
@@ -228,7 +241,7 @@ Session open_session(const RunOptions& options, const Suite& suite) {
     return make_noise_twin(s.reference_spec, s.reference_model, reference_path, defaults,
                            s.plan.evaluation_tokens);
   });
-  s.candidate = make_participant(s.candidate_spec, s.model, options.model, defaults);
+  s.candidate = make_participant(s.candidate_spec, s.model, options.model, candidate_defaults);
   s.reference = reference.get();
   s.noise = noise.get();
   know_hashes();

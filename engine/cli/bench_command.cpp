@@ -9,6 +9,7 @@
 #include "engine/cli/bench.h"
 #include "engine/cli/bench_profile.h"
 #include "engine/cli/commands.h"
+#include "engine/cli/layout_flags.h"
 
 namespace bitnet {
 namespace {
@@ -16,16 +17,17 @@ namespace {
 struct Flags {
   std::string model;
   BenchOptions options;
+  LayoutFlags layout;
   bool json = false;
 };
 
 void run(const Flags& flags) {
   const auto start = std::chrono::steady_clock::now();
-  const Model model = Model::load(flags.model);
+  const Model model = Model::load(flags.model, {}, ternary_options(flags.layout));
   const double load = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const BenchOptions& o = flags.options;
   const BenchResult r = bench(model, o);
-  const std::string_view head_type = type_name(static_cast<std::uint32_t>(model.weights().output.type()));
+  const std::string_view head_type = type_name(model.weights().output.type());
   const std::int64_t prefilled = o.prompt_tokens * o.repetitions;
   const std::int64_t decoded = o.gen_tokens * o.sequences * o.repetitions;
   if (flags.json) {
@@ -98,6 +100,7 @@ void add_bench(CLI::App& app) {
   command->add_flag("--full-head", o.full_head, "decode without the int8 screen of an F16 head");
   command->add_flag("--profile", o.profile, "what each kind of work costs, against the machine's limits");
   command->add_flag("--limits", o.limits, "measure the machine's limits too");
+  add_layout_flags(command, flags->layout);
   command->add_flag("--json", flags->json, "JSON alone on stdout");
   command->callback([flags] { run(*flags); });
 }

@@ -6,7 +6,9 @@
 #include <set>
 #include <string_view>
 
-#include "engine/formats/tensor_type.h"
+#include "engine/formats/float_format.h"
+#include "engine/formats/ternary_format.h"
+#include "engine/gguf/ternary_tensor.h"
 
 namespace bitnet {
 namespace {
@@ -158,10 +160,24 @@ void judge_tensor_types(const Facts& f, Compatibility& c) {
                           "and 4): it loads, and computes wrong numbers");
     }
     if (!seen.insert(tensor.type).second) continue;
+    const std::string name(type_name(tensor.type));
+    if (tensor.type == TensorType::iq1_bn || tensor.type == TensorType::iq2_bn)
+      c.because.push_back(name + " is a type of ik_llama.cpp's");
+    if (tensor.type == TensorType::bitnet32_f16 || tensor.type == TensorType::qk256)
+      c.because.push_back("its I2_S is BitNet-rs's " + name + ", whose bytes mean something else");
+    if (tensor.number == kTl2NumberSince2026) c.because.emplace_back("TL2 has the number 39 there, not 42");
+    if (tensor.type == TensorType::tq1_0 || tensor.type == TensorType::tq2_0)
+      c.remarks.push_back(name +
+                          " has other products there, with activations in blocks of 256: other logits");
+    if (const auto* layout = f.value<std::string_view>(gguf::kI2sLayoutKey);
+        layout != nullptr && tensor.type == TensorType::i2_s && *layout != "x86")
+      c.remarks.push_back("its I2_S is in the layout " + in_quotes(*layout) +
+                          ": it loads, and on x86 computes wrong numbers");
     if (tensor.type == TensorType::tl1 || tensor.type == TensorType::tl2)
       c.remarks.push_back("TL1 and TL2 run only in a build whose kernels were generated for these shapes");
-    if (tensor.type == TensorType::bf16 || tensor.type == TensorType::q8_0)
-      c.remarks.push_back("products of " + std::string(type_name(static_cast<std::uint32_t>(tensor.type))) +
+    if (is_float(tensor.type) && tensor.type != TensorType::f16 && tensor.type != TensorType::f32 &&
+        tensor.type != TensorType::q6_k)
+      c.remarks.push_back("products of " + name +
                           " are not rounded there as they are here: the logits differ in their last bits");
   }
 }

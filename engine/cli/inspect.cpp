@@ -25,7 +25,7 @@ constexpr std::size_t kMaxText = 4096;
 constexpr std::uint64_t kArrayHead = 4;
 
 std::string type_label(TensorType type) {
-  return std::string(type_name(static_cast<std::uint32_t>(type)));
+  return std::string(type_name(type));
 }
 
 Json number(double value) {
@@ -141,7 +141,7 @@ Json tensor_entry(const gguf::Tensor& tensor) {
   Json entry;
   put_text(entry, "name", tensor.name);
   entry["type"] = type_label(tensor.type);
-  entry["type_number"] = static_cast<std::uint32_t>(tensor.type);
+  entry["type_number"] = tensor.number;
   entry["shape"] = std::vector<std::uint64_t>(tensor.ne, tensor.ne + tensor.n_dims);
   entry["bytes"] = tensor.data.size();
   entry["offset"] = tensor.offset;
@@ -166,27 +166,46 @@ Json types(const gguf::File& file) {
   return list;
 }
 
+// What there is of it can be decoded. The check of the values says why not.
+std::optional<gguf::TernaryWeights> decoded(const gguf::File& file, const gguf::Tensor& tensor,
+                                            const gguf::TernaryOptions& options) {
+  try {
+    return gguf::decode_ternary(file, tensor, options);
+  } catch (const InputError&) {
+    return std::nullopt;
+  }
+}
+
 // Null when there is nothing ternary in the file.
-Json ternary(const gguf::File& file, bool read_weights) {
+Json ternary_summary(const gguf::File& file, const InspectOptions& options) {
   std::uint64_t tensors = 0;
   std::uint64_t weights = 0;
   i2s::Census sum;
   float low = INFINITY;
   float high = -INFINITY;
-  for (const auto& tensor : file.tensors()) {
-    if (tensor.type != TensorType::i2_s) continue;
-    ++tensors;
-    weights += tensor.elements();
-    const float scale = i2s::scale(tensor.data, tensor.elements());
+  const auto add_scale = [&](float scale) {
     low = std::fmin(low, scale);
     high = std::fmax(high, scale);
-    if (!read_weights) continue;
-    const auto c = i2s::census(tensor.data, tensor.elements());
-    for (int code = 0; code < 4; ++code) sum.count[code] += c.count[code];
+  };
+  for (const auto& tensor : file.tensors()) {
+    if (!is_ternary(tensor.type)) continue;
+    ++tensors;
+    weights += tensor.elements();
+    if (tensor.type == TensorType::i2_s) {
+      add_scale(i2s::scale(tensor.data, tensor.elements()));
+      if (!options.read_weights) continue;
+      const auto c = i2s::census(tensor.data, tensor.elements());  // in any layout
+      for (int code = 0; code < 4; ++code) sum.count[code] += c.count[code];
+    } else if (options.read_weights) {
+      const auto w = decoded(file, tensor, options.ternary);
+      if (!w) continue;
+      add_scale(w->scale);
+      for (const std::int8_t weight : w->weights) ++sum.count[weight + 1];
+    }
   }
   if (tensors == 0) return nullptr;
   Json out = {{"tensors", tensors}, {"weights", weights}};
-  if (read_weights) {
+  if (options.read_weights) {
     out["minus"] = sum.count[0];
     out["zero"] = sum.count[1];
     out["plus"] = sum.count[2];
@@ -238,27 +257,35 @@ std::string check_vocabulary(const gguf::File& file) {
          (tokenizer.pre_from_file() ? "" : " (the file names none)");
 }
 
-std::string check_scales(const gguf::File& file) {
-  std::size_t n = 0;
+std::string check_scales(const gguf::File& file, const gguf::TernaryOptions& options) {
+  std::map<std::string, std::size_t> counts;
   for (const auto& tensor : file.tensors()) {
+    if (!is_ternary(tensor.type)) continue;
+    ++counts[type_label(tensor.type)];
+    gguf::ternary_format(file, tensor, options);
     if (tensor.type != TensorType::i2_s) continue;
     gguf::check_i2s(file, tensor);
     if (!(i2s::scale(tensor.data, tensor.elements()) > 0))
       file.fail(tensor.name, "its weight scale is not positive; the file is damaged");
-    ++n;
   }
-  return std::to_string(n) + " I2_S tensors";
+  std::string text;
+  for (const auto& [type, n] : counts)
+    text += (text.empty() ? "" : ", ") + std::to_string(n) + " " + type + " tensors";
+  return text.empty() ? "no ternary tensors" : text;
 }
 
-std::string check_values(const gguf::File& file) {
+std::string check_values(const gguf::File& file, const gguf::TernaryOptions& options) {
   for (const auto& tensor : file.tensors()) {
     gguf::check_finite(file, tensor);
-    if (tensor.type == TensorType::i2_s) gguf::check_i2s_codes(file, tensor);
+    if (tensor.type == TensorType::i2_s && gguf::ternary_format(file, tensor, options).i2s == I2sLayout::x86)
+      gguf::check_i2s_codes(file, tensor);
+    else if (is_ternary(tensor.type))
+      gguf::decode_ternary(file, tensor, options);
   }
   return "every float is finite, no ternary code is invalid";
 }
 
-Json checks(const gguf::File& file, bool read_weights) {
+Json checks(const gguf::File& file, const InspectOptions& options) {
   Checks list(file);
   list.run("container", [&] {
     return "GGUF version " + std::to_string(file.version()) + ", " +
@@ -275,13 +302,13 @@ Json checks(const gguf::File& file, bool read_weights) {
   });
   if (config) {
     list.run("tensors", [&] {
-      const Weights weights = load_weights(file, *config);
+      const Weights weights = load_weights(file, *config, {.ternary = options.ternary, .decode = false});
       return weights.warnings.empty() ? "all there, of the right shapes and types" : weights.warnings.front();
     });
   }
   list.run("vocabulary", [&] { return check_vocabulary(file); });
-  list.run("ternary shapes and scales", [&] { return check_scales(file); });
-  if (read_weights) list.run("values", [&] { return check_values(file); });
+  list.run("ternary shapes and scales", [&] { return check_scales(file, options.ternary); });
+  if (options.read_weights) list.run("values", [&] { return check_values(file, options.ternary); });
   return list.take();
 }
 
@@ -316,8 +343,8 @@ Json inspect(const gguf::File& file, const InspectOptions& options) {
   report["tensors"] = Json::array();
   for (const auto& tensor : file.tensors()) report["tensors"].push_back(tensor_entry(tensor));
   report["types"] = types(file);
-  if (Json t = ternary(file, options.read_weights); !t.is_null()) report["ternary"] = std::move(t);
-  report["checks"] = checks(file, options.read_weights);
+  if (Json t = ternary_summary(file, options); !t.is_null()) report["ternary"] = std::move(t);
+  report["checks"] = checks(file, options);
   report["compatibility"] = compatibility(file);
   const auto repeated = options.repeated_input ? options.repeated_input() : std::nullopt;
   if (repeated && repeated->steps > 0)

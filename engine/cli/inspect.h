@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/gguf/gguf.h"
+#include "engine/gguf/ternary_tensor.h"
 
 namespace bitnet {
 
@@ -18,7 +19,8 @@ struct RepeatedInput {
 };
 
 struct InspectOptions {
-  bool read_weights = true;  // count ternary weights, look for damaged values; reads the whole file
+  bool read_weights = true;      // count ternary weights, look for damaged values; reads the whole file
+  gguf::TernaryOptions ternary;  // how they lie, where the file does not say it
   /// Runs the model; left out, or nothing returned: the share is not reported.
   std::function<std::optional<RepeatedInput>()> repeated_input;
 };
@@ -30,9 +32,9 @@ struct InspectOptions {
 ///         arrays: [{key, type: "array", element_type, count, head}] with the first few elements,
 ///   tensors: [{name, type, type_number, shape, bytes, offset, scale?}],
 ///   types: [{type, tensors, elements, bytes}],
-///   ternary: {tensors, weights, minus, zero, plus, invalid, scale_min, scale_max} (when there are I2_S
-///   tensors), checks: [{name, ok, message}], compatibility: [{program, loads, because, remarks}],
-///   repeated_input: {steps, repeats, share}.
+///   ternary: {tensors, weights, minus, zero, plus, invalid, scale_min, scale_max} (when there are ternary
+///   tensors; `invalid` counts codes 3 of I2_S), checks: [{name, ok, message}], compatibility: [{program,
+///   loads, because, remarks}], repeated_input: {steps, repeats, share}.
 /// Numbers that are not finite are the strings "nan", "inf", "-inf".
 nlohmann::ordered_json inspect(const gguf::File& file, const InspectOptions& options = {});
 

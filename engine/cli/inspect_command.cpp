@@ -5,6 +5,7 @@
 
 #include "engine/cli/commands.h"
 #include "engine/cli/inspect.h"
+#include "engine/cli/layout_flags.h"
 #include "engine/cli/repeated_input.h"
 #include "engine/error.h"
 #include "engine/gguf/printable.h"
@@ -16,14 +17,15 @@ struct Flags {
   std::string model;
   std::int64_t steps = 32;
   bool header_only = false;
+  LayoutFlags layout;
   bool json = false;
 };
 
 // A file that is no model we can run is described all the same; its checks say why.
-std::optional<RepeatedInput> run_model(const Flags& flags) {
+std::optional<RepeatedInput> run_model(const Flags& flags, const gguf::TernaryOptions& ternary) {
   if (flags.steps == 0 || flags.header_only) return std::nullopt;
   try {
-    return measure_repeated_input(Model::load(flags.model), flags.steps);
+    return measure_repeated_input(Model::load(flags.model, {}, ternary), flags.steps);
   } catch (const InputError&) {
     return std::nullopt;
   }
@@ -31,8 +33,11 @@ std::optional<RepeatedInput> run_model(const Flags& flags) {
 
 void run(const Flags& flags) {
   const auto file = gguf::File::open(flags.model);
+  const gguf::TernaryOptions ternary = ternary_options(flags.layout);
   const auto report =
-      inspect(file, {.read_weights = !flags.header_only, .repeated_input = [&] { return run_model(flags); }});
+      inspect(file, {.read_weights = !flags.header_only, .ternary = ternary, .repeated_input = [&] {
+                       return run_model(flags, ternary);
+                     }});
   if (flags.json)
     std::cout << report.dump(2) << "\n";
   else
@@ -53,6 +58,7 @@ void add_inspect(CLI::App& app) {
                    "greedy steps to count how often the model repeats its input token; 0 = do not run it")
       ->check(CLI::Range(0, 1 << 20));
   command->add_flag("--header-only", flags->header_only, "read no weights and do not run the model");
+  add_layout_flags(command, flags->layout);
   command->add_flag("--json", flags->json, "JSON alone on stdout");
   command->callback([flags] { run(*flags); });
 }

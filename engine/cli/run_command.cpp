@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "engine/cli/commands.h"
+#include "engine/cli/layout_flags.h"
 #include "engine/error.h"
 #include "engine/generate/generate.h"
 #include "engine/model/context.h"
@@ -25,6 +26,7 @@ struct Flags {
   std::string pre;
   GenerateOptions generate;
   ContextOptions context;
+  LayoutFlags layout;
   bool json = false;
 };
 
@@ -34,7 +36,7 @@ std::string read_stdin() {
 
 void run(Flags& flags) {
   flags.generate.sampling.temperature = std::max(flags.generate.sampling.temperature, 0.0f);
-  const Model model = Model::load(flags.model, {.pre = flags.pre});
+  const Model model = Model::load(flags.model, {.pre = flags.pre}, ternary_options(flags.layout));
   for (const std::string& warning : model.weights().warnings)
     std::cerr << "bitnet: warning: " << warning << "\n";
 
@@ -125,6 +127,7 @@ void add_run(CLI::App& app) {
       ->check(CLI::Range(1, 1024));
   command->add_flag("--pin", flags->context.pin, "pin the threads to physical cores");
   command->add_option("--isa", flags->context.isa, "scalar, avx2, ... (default: the best)");
+  add_layout_flags(command, flags->layout);
   command->add_flag("--json", flags->json, "JSON alone on stdout");
   command->callback([flags] { run(*flags); });
 }

@@ -9,11 +9,8 @@
 #include "engine/cli/synth_random.h"
 #include "engine/cli/synth_vocabulary.h"
 #include "engine/error.h"
-#include "engine/formats/bf16.h"
-#include "engine/formats/f16.h"
+#include "engine/formats/float_format.h"
 #include "engine/formats/i2s.h"
-#include "engine/formats/q6_k.h"
-#include "engine/formats/q8_0.h"
 #include "engine/gguf/writer.h"
 
 namespace bitnet {
@@ -41,16 +38,6 @@ constexpr float kFirstAttention = 0.5f;
 constexpr float kFfnOverAttention = 2.0f;
 constexpr float kNonZeroShare = 2.0f / 3.0f;
 
-struct HeadType {
-  std::string_view name;
-  TensorType type;
-};
-constexpr HeadType kHeadTypes[] = {{"f16", TensorType::f16},
-                                   {"f32", TensorType::f32},
-                                   {"bf16", TensorType::bf16},
-                                   {"q8_0", TensorType::q8_0},
-                                   {"q6_k", TensorType::q6_k}};
-
 struct ShapeError {
   bool wrong;
   const char* field;
@@ -60,9 +47,6 @@ struct ShapeError {
 void check_shape(const SynthShape& s) {
   const std::uint64_t q_width = std::uint64_t{s.n_head} * s.head_dim;
   const std::uint64_t kv_width = std::uint64_t{s.n_head_kv} * s.head_dim;
-  const auto is_head_type = [](TensorType t) {
-    return std::ranges::find(kHeadTypes, t, &HeadType::type) != std::end(kHeadTypes);
-  };
   const std::uint64_t block = std::max(block_elements(s.embedding), block_elements(s.head));
   const bool known =
       s.architecture == "bitnet-b1.58" || s.architecture == "bitnet-25" || s.architecture == "bitnet";
@@ -79,9 +63,9 @@ void check_shape(const SynthShape& s) {
        "must equal n_embd in architecture bitnet"},
       {std::max({s.n_embd, s.n_ff, s.n_head, s.head_dim}) > 1u << 20, "width", "must be at most 1048576"},
       {s.n_ctx == 0, "n_ctx", "must be at least 1"},
-      {!is_head_type(s.embedding) || !is_head_type(s.head), "embedding and head",
-       "must be f16, f32, bf16, q8_0 or q6_k"},
-      {s.n_embd % block != 0, "n_embd", "must be a multiple of 256 for q6_k"},
+      {!is_float(s.embedding) || !is_float(s.head), "embedding and head",
+       "must be one of synth_head_types()"},
+      {s.n_embd % block != 0, "n_embd", "must be a multiple of 256 for q6_k and q4_k"},
   };
   for (const ShapeError& e : errors)
     if (e.wrong) throw InputError(std::string("synth: ") + e.field + ": " + e.what);
@@ -296,21 +280,9 @@ class Synthesizer {
 
   // `values` are whole blocks of the type.
   void emit_as(TensorType type, std::span<const float> values) {
-    const auto converted = [&](auto convert) {
-      std::vector<decltype(convert(0.0f))> out;
-      for (const float value : values) out.push_back(convert(value));
-      emit(std::as_bytes(std::span(out)));
-    };
-    const auto quantized = [&]<class Block>(void (*quantize)(std::span<const float>, std::span<Block>)) {
-      std::vector<Block> out(values.size() / Block::kElements);
-      quantize(values, out);
-      emit(std::as_bytes(std::span(out)));
-    };
-    if (type == TensorType::f32) emit(std::as_bytes(values));
-    if (type == TensorType::f16) converted(f32_to_f16);
-    if (type == TensorType::bf16) converted(f32_to_bf16);
-    if (type == TensorType::q8_0) quantized(q8_0::quantize);
-    if (type == TensorType::q6_k) quantized(q6_k::quantize);
+    std::vector<std::byte> bytes(tensor_bytes(type, values.size(), 1).value());
+    encode_floats(type, values, bytes);
+    emit(bytes);
   }
 
   void emit(std::span<const std::byte> bytes) {
@@ -399,7 +371,7 @@ std::vector<std::string> synth_presets() {
 
 std::vector<std::string> synth_head_types() {
   std::vector<std::string> names;
-  for (const HeadType& t : kHeadTypes) names.emplace_back(t.name);
+  for (const FloatType& t : float_types()) names.emplace_back(t.name);
   return names;
 }
 
@@ -408,9 +380,9 @@ SynthShape synth_shape(std::string_view preset, std::string_view type, std::stri
     throw InputError("synth: --type: `" + std::string(type) + "` cannot be written; supported is i2_s");
   SynthShape shape = shape_of(preset);
   if (!head_type.empty()) {
-    const auto* t = std::ranges::find(kHeadTypes, head_type, &HeadType::name);
-    if (t == std::end(kHeadTypes)) unknown("--head-type", head_type, synth_head_types());
-    shape.embedding = shape.head = t->type;
+    const auto type_of_head = parse_float_type(head_type);
+    if (!type_of_head) unknown("--head-type", head_type, synth_head_types());
+    shape.embedding = shape.head = *type_of_head;
   }
   return shape;
 }

@@ -36,7 +36,7 @@ struct SynthShape {
 /// layers) and "awkward" (640 wide, 8 heads of 80, FFN 896, F32 embedding).
 std::vector<std::string> synth_presets();
 
-/// Names of the types that embedding and head can have: "f16", "f32", "bf16", "q8_0", "q6_k".
+/// Names of the types that embedding and head can have (formats/float_format.h): "f16", "f32", ...
 std::vector<std::string> synth_head_types();
 
 /// `type` is the type of the ternary weights: "i2_s"; `head_type` that of embedding and head, the preset's

@@ -59,6 +59,17 @@ std::uint64_t aligned(std::uint64_t bytes, std::uint64_t alignment) {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
+// The last tensor of a file need not be padded.
+bool fills(std::uint64_t slot, std::uint64_t bytes, std::uint64_t alignment) {
+  return slot == bytes || slot == aligned(bytes, alignment);
+}
+
+bool fills(std::uint64_t slot, TensorType type, std::uint64_t ne0, std::uint64_t rows,
+           std::uint64_t alignment) {
+  const auto bytes = tensor_bytes(type, ne0, rows);
+  return bytes && fills(slot, *bytes, alignment);
+}
+
 }  // namespace
 
 std::string describe_foreign_file(std::span<const std::byte> bytes) {
@@ -80,41 +91,38 @@ std::string describe_foreign_file(std::span<const std::byte> bytes) {
   return "starts with \"" + printable(text.substr(0, 4)) + "\" and not with \"GGUF\"; give a GGUF model";
 }
 
-std::string describe_foreign_layout(TensorType type, std::uint64_t ne0, std::uint64_t rows,
-                                    std::uint64_t slot, std::uint64_t alignment) {
+TensorType type_by_space(TensorType type, std::uint64_t ne0, std::uint64_t rows, std::uint64_t slot,
+                         std::uint64_t alignment) {
+  if (type != TensorType::i2_s || fills(slot, type, ne0, rows, alignment)) return type;
+  for (const auto other : {TensorType::qk256, TensorType::bitnet32_f16})
+    if (fills(slot, other, ne0, rows, alignment)) return other;
+  return type;
+}
+
+std::string describe_foreign_layout(TensorType type, std::uint32_t number, std::uint64_t ne0,
+                                    std::uint64_t rows, std::uint64_t slot, std::uint64_t alignment) {
   struct Layout {
     TensorType type;
-    std::uint64_t elements;  // of a block in a row
-    std::uint64_t bytes;     // of the block
+    std::uint64_t bytes;  // of a block of 32 elements in a row
     std::string_view text;
   };
   static constexpr auto kLayouts = std::to_array<Layout>({
-      {TensorType::i2_s, 256, 64,
-       "its space fits BitNet-rs's I2_S without a scale (QK256), not bitnet.cpp's, which has a scale after "
-       "the codes; "
-       "this layout is not supported, quantize the model with bitnet.cpp"},
-      {TensorType::i2_s, 32, 10,
-       "its space fits BitNet-rs's I2_S with a scale in each block (BitNet32-F16), not bitnet.cpp's; this "
-       "layout is "
-       "not supported, quantize the model with bitnet.cpp"},
-      {TensorType::i2_s, 32, 18,
+      {TensorType::i2_s, 18,
        "its space fits IQ4_NL_4_4, which llama.cpp once gave this number, not I2_S; convert the model again"},
-      {TensorType::tl1, 32, 18,
+      {TensorType::tl1, 18,
        "its space fits IQ4_NL_8_8, which llama.cpp once gave this number, not TL1; convert the model again"},
-      {TensorType::tl2, 32, 17,
+      {TensorType::tl2, 17,
        "its space fits MXFP4, which llama.cpp gives this number, not TL2 of bitnet.cpp; MXFP4 is not "
-       "supported, "
-       "quantize the model to I2_S"},
+       "supported, quantize the model to I2_S"},
   });
-  const auto own = tensor_bytes(type, ne0, rows);
-  // The last tensor of a file need not be padded.
-  const auto fills = [&](std::uint64_t bytes) { return slot == bytes || slot == aligned(bytes, alignment); };
-  if (own && fills(*own)) return "";
+  if (fills(slot, type, ne0, rows, alignment)) return "";
+  if (number == kTl2NumberSince2026)
+    return "its space does not fit TL2, so it is Q2_0, which is not supported; quantize the model to I2_S";
   for (const Layout& layout : kLayouts) {
-    if (layout.type != type || ne0 % layout.elements != 0) continue;
-    const std::uint64_t blocks = ne0 / layout.elements;
+    if (layout.type != type || ne0 % 32 != 0) continue;
+    const std::uint64_t blocks = ne0 / 32;
     if (blocks > (std::uint64_t{1} << 62) / rows / layout.bytes) continue;
-    if (fills(blocks * rows * layout.bytes)) return std::string(layout.text);
+    if (fills(slot, blocks * rows * layout.bytes, alignment)) return std::string(layout.text);
   }
   return "";
 }

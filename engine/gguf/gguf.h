@@ -55,6 +55,7 @@ struct Tensor {
   std::uint64_t ne[4] = {1, 1, 1, 1};
   int n_dims = 0;
   TensorType type{};
+  std::uint32_t number = 0;         // of the type, as it stands in the file
   std::uint64_t offset = 0;         // relative to the data section
   std::span<const std::byte> data;  // exactly tensor_bytes(type, ne); aligned as the file says, maybe to 1
   std::uint64_t rows() const { return ne[1] * ne[2] * ne[3]; }

@@ -58,10 +58,15 @@ void OutputFile::write(std::span<const std::byte> bytes) {
   }
 }
 
-void OutputFile::commit() {
+const std::filesystem::path& OutputFile::close() {
   flush();
   // Some file systems tell of a full disk only here.
   if (::close(std::exchange(fd_, -1)) != 0) fail("cannot be written", errno);
+  return temporary_;
+}
+
+void OutputFile::commit() {
+  if (fd_ >= 0) close();
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot be renamed into place", errno);
   committed_ = true;
 }

@@ -20,6 +20,8 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
 
   void write(std::span<const std::byte> bytes);
+  /// Writes everything out and returns the name under which it can be read until `commit`.
+  const std::filesystem::path& close();
   void commit();
   std::uint64_t written() const { return written_; }
 

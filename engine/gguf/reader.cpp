@@ -35,7 +35,7 @@ struct File::Impl {
 
   // `self` is the File around this, for look-ups and messages.
   void parse(const File& self);
-  void place_tensors(const File& self, const std::vector<std::uint64_t>& sizes);
+  void place_tensors(const File& self);
 };
 
 namespace {
@@ -274,10 +274,10 @@ void read_shape(Cursor& in, Tensor& tensor) {
 }
 
 constexpr std::string_view kSupportedTypes =
-    "F32, F16, BF16, I2_S, TL1, TL2, TQ1_0, TQ2_0, Q8_0, Q6_K, Q5_0, Q4_K and Q4_0 can be read";
+    "F32, F16, BF16, I2_S, TL1, TL2, TQ1_0, TQ2_0, IQ1_BN, IQ2_BN, Q8_0, Q6_K, Q5_0, Q4_K and Q4_0 can be "
+    "read";
 
-TensorType read_tensor_type(Cursor& in) {
-  const auto number = in.read<std::uint32_t>();
+TensorType read_tensor_type(Cursor& in, std::uint32_t number) {
   const auto type = tensor_type(number);
   if (!type && type_name(number).empty())
     in.fail(type_text(number) + " is not supported; " + std::string(kSupportedTypes) +
@@ -290,7 +290,7 @@ TensorType read_tensor_type(Cursor& in) {
   return *type;
 }
 
-std::vector<Tensor> read_tensor_infos(Cursor& in, std::uint64_t count, std::vector<std::uint64_t>& bytes) {
+std::vector<Tensor> read_tensor_infos(Cursor& in, std::uint64_t count) {
   std::vector<Tensor> out;
   out.reserve(static_cast<std::size_t>(std::min(count, kMaxReserve)));
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -300,18 +300,17 @@ std::vector<Tensor> read_tensor_infos(Cursor& in, std::uint64_t count, std::vect
     check_name(in, tensor.name, kMaxNameBytes);
     in.named(tensor.name);
     read_shape(in, tensor);
-    tensor.type = read_tensor_type(in);
+    tensor.number = in.read<std::uint32_t>();
+    tensor.type = read_tensor_type(in, tensor.number);
     tensor.offset = in.read<std::uint64_t>();
-    const auto number = static_cast<std::uint32_t>(tensor.type);
     const auto size = tensor_bytes(tensor.type, tensor.ne[0], tensor.rows());
     if (!size && tensor.ne[0] % block_elements(tensor.type) != 0)
       in.fail("a row of " + std::to_string(tensor.ne[0]) + " elements does not divide into the blocks of " +
-              std::to_string(block_elements(tensor.type)) + " of " + type_text(number) +
+              std::to_string(block_elements(tensor.type)) + " of " + type_text(tensor.number) +
               "; the file is damaged or was written by a broken converter");
     if (!size)
-      in.fail("the size of " + type_text(number) +
+      in.fail("the size of " + type_text(tensor.number) +
               " with this shape is not known here; quantize the model to I2_S");
-    bytes.push_back(*size);
     out.push_back(tensor);
   }
   return out;
@@ -371,23 +370,25 @@ std::string tensor_field(const Tensor& tensor) {
   return "tensor " + quoted(tensor.name);
 }
 
-// `slot` bytes lie between the tensor's start and `next`, which says what comes there and what to do.
-void check_slot(const File& file, const Tensor& tensor, std::uint64_t size, std::uint64_t slot,
-                const std::string& next) {
-  const auto foreign =
-      describe_foreign_layout(tensor.type, tensor.ne[0], tensor.rows(), slot, file.alignment());
-  const auto number = static_cast<std::uint32_t>(tensor.type);
-  if (!foreign.empty()) file.fail(tensor_field(tensor), type_text(number) + ": " + foreign);
+// Settles what the tensor is, and returns its bytes. `slot` bytes lie between its start and `next`, which
+// says what comes there and what to do.
+std::uint64_t settle(const File& file, Tensor& tensor, std::uint64_t slot, const std::string& next) {
+  tensor.type = type_by_space(tensor.type, tensor.ne[0], tensor.rows(), slot, file.alignment());
+  const auto foreign = describe_foreign_layout(tensor.type, tensor.number, tensor.ne[0], tensor.rows(), slot,
+                                               file.alignment());
+  if (!foreign.empty()) file.fail(tensor_field(tensor), type_text(tensor.number) + ": " + foreign);
+  const std::uint64_t size = tensor_bytes(tensor.type, tensor.ne[0], tensor.rows()).value();
   if (slot < size)
     file.fail(tensor_field(tensor), "takes " + std::to_string(size) + " bytes from offset " +
                                         std::to_string(tensor.offset) + ", but " + std::to_string(slot) +
                                         " bytes further " + next);
+  return size;
 }
 
 }  // namespace
 
 // Sets the data of each tensor after checking that it lies in the file, aligned, and overlaps with no other.
-void File::Impl::place_tensors(const File& self, const std::vector<std::uint64_t>& sizes) {
+void File::Impl::place_tensors(const File& self) {
   const std::uint64_t section = bytes.size() - std::min<std::uint64_t>(data_offset, bytes.size());
   for (const Tensor& tensor : tensors) {
     if (tensor.offset % alignment != 0)
@@ -404,15 +405,13 @@ void File::Impl::place_tensors(const File& self, const std::vector<std::uint64_t
   std::ranges::sort(order, {}, [&](std::uint32_t i) { return std::pair(tensors[i].offset, i); });
   for (std::size_t i = 0; i < order.size(); ++i) {
     Tensor& tensor = tensors[order[i]];
-    const std::uint64_t size = sizes[order[i]];
+    std::uint64_t end = section;
+    std::string next = "the file ends; it was cut short, download or copy it again";
     if (i + 1 < order.size()) {
-      const Tensor& next = tensors[order[i + 1]];
-      check_slot(self, tensor, size, next.offset - tensor.offset,
-                 tensor_field(next) + " starts; they overlap, the file is damaged");
-    } else {
-      check_slot(self, tensor, size, section - tensor.offset,
-                 "the file ends; it was cut short, download or copy it again");
+      end = tensors[order[i + 1]].offset;
+      next = tensor_field(tensors[order[i + 1]]) + " starts; they overlap, the file is damaged";
     }
+    const std::uint64_t size = settle(self, tensor, end - tensor.offset, next);
     tensor.data = bytes.subspan(data_offset + tensor.offset, size);
   }
 }
@@ -432,13 +431,12 @@ void File::Impl::parse(const File& self) {
 
   in.at("header", 0, 0);
   check_count(in, header.n_tensors, kMinTensorBytes, "tensors");
-  std::vector<std::uint64_t> sizes;
-  tensors = read_tensor_infos(in, header.n_tensors, sizes);
+  tensors = read_tensor_infos(in, header.n_tensors);
   tensors_by_name = sorted_by_name(tensors, &Tensor::name);
   if (const auto* twice = first_duplicate(tensors, tensors_by_name, &Tensor::name))
     self.fail(tensor_field(*twice), "occurs twice; the file is damaged or was written by a broken converter");
   data_offset = (in.position() + alignment - 1) / alignment * alignment;
-  place_tensors(self, sizes);
+  place_tensors(self);
 }
 
 File File::parse(std::span<const std::byte> bytes, std::string name) {

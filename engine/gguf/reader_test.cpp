@@ -316,19 +316,20 @@ TEST(GgufReader, Shapes) {
 }
 
 TEST(GgufReader, TypesAreNeverRemapped) {
-  for (const auto& [number, name] :
-       std::vector<std::pair<std::uint32_t, std::string>>{{40, "type 40 (NVFP4) is not supported"},
-                                                          {3, "type 3 (Q4_1)"},
-                                                          {20, "type 20 (IQ4_NL)"},
-                                                          {335, "type 335 (IQ2_BN_R4)"},
-                                                          {9999, "type 9999 (unknown)"},
-                                                          {42, "type 42 (Q2_0"},
-                                                          {37, "type 37 (I8_S) is for activations"},
-                                                          {134, "the size of type 134 (IQ1_BN)"}})
+  for (const auto& [number, name] : std::vector<std::pair<std::uint32_t, std::string>>{
+           {40, "type 40 (NVFP4) is not supported"},
+           {3, "type 3 (Q4_1)"},
+           {20, "type 20 (IQ4_NL)"},
+           {335, "type 335 (IQ2_BN_R4)"},
+           {9999, "type 9999 (unknown)"},
+           {42, "type 42 (Q2_0, or TL2 of bitnet.cpp since July 2026): its space does not fit TL2"},
+           {37, "type 37 (I8_S) is for activations"}})
     expect_failure(one_tensor({256}, number, 0, 4096), {"tensor `x`: ", name});
   expect_failure(one_tensor({100}, 8, 0, 4096),
                  {"row of 100 elements does not divide into the blocks of 32"});
   expect_failure(one_tensor({128}, 14, 0, 4096), {"blocks of 256 of type 14 (Q6_K)"});
+  expect_failure(one_tensor({96}, 134, 0, 4096), {"blocks of 64 of type 134 (IQ1_BN)"});
+  expect_failure(one_tensor({128}, 42, 0, 4096), {"the size of type 42 (Q2_0"});
 }
 
 TEST(GgufReader, Offsets) {
@@ -371,12 +372,29 @@ TEST(GgufReader, ForeignLayoutsUnderOurNumbers) {
   };
   const std::uint64_t elements = 256 * 64;
   EXPECT_EQ(failure(two(36, elements / 4 + 32, elements / 4 + 32).bytes), "");
-  expect_failure(two(36, elements / 4, elements / 4), {"tensor `x`: type 36 (I2_S): ", "QK256"});
-  expect_failure(two(36, elements / 32 * 10, elements / 32 * 10), {"BitNet32-F16"});
   expect_failure(two(36, elements / 32 * 18, elements / 32 * 18), {"IQ4_NL_4_4"});
   expect_failure(two(39, elements / 32 * 17, elements / 32 * 17), {"type 39 (TL2): ", "MXFP4"});
   // The last tensor is held against the end of the file.
   expect_failure(one_tensor({256, 64}, 39, 0, elements / 32 * 17), {"MXFP4"});
+}
+
+// BitNet-rs's formats have the number of I2_S, TL2 has two: the space they take tells what a tensor is.
+TEST(GgufReader, TypesBySpace) {
+  const auto type_of = [](std::uint32_t number, std::uint64_t bytes) {
+    Bytes b;
+    b.header(2, 0).tensor("x", {256, 64}, number, 0).tensor("y", {256, 64}, number, bytes);
+    const File f = File::parse(b.pad(32).zeros(2 * bytes).bytes, "m.gguf");
+    EXPECT_EQ(f.tensors()[0].number, number);
+    EXPECT_EQ(f.tensors()[1].type, f.tensors()[0].type);
+    return f.tensors()[0].type;
+  };
+  const std::uint64_t elements = 256 * 64;
+  EXPECT_EQ(type_of(36, elements / 4 + 32), TensorType::i2_s);
+  EXPECT_EQ(type_of(36, elements / 4), TensorType::qk256);
+  EXPECT_EQ(type_of(36, elements / 32 * 10), TensorType::bitnet32_f16);
+  EXPECT_EQ(type_of(39, elements / 4 + 32), TensorType::tl2);
+  EXPECT_EQ(type_of(42, elements / 4 + 32), TensorType::tl2);
+  EXPECT_EQ(type_of(38, elements / 4 + 32), TensorType::tl1);
 }
 
 // The fields that hold a NaN pass the container; the loader's checks find them.

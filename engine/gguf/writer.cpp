@@ -190,7 +190,7 @@ void Writer::add_tensor(std::string name, std::vector<std::uint64_t> ne, TensorT
   const auto bytes = valid ? tensor_bytes(type, ne[0], *rows) : std::nullopt;
   if (!bytes)
     throw InputError(impl_->file + ": tensor `" + printable(name, 100) + "`: this shape has no size in " +
-                     type_text(static_cast<std::uint32_t>(type)) + "; choose another type");
+                     std::string(type_name(type)) + "; choose another type");
   impl_->tensors.push_back({std::move(name), std::move(ne), type, *bytes});
 }
 
@@ -210,7 +210,7 @@ void Writer::begin() {
     infos.string(t.name);
     infos.put(static_cast<std::uint32_t>(t.ne.size()));
     for (const auto n : t.ne) infos.put(n);
-    infos.put(t.type);
+    infos.put(file_number(t.type));
     infos.put(offset);
     offset += (t.bytes + w.alignment - 1) / w.alignment * w.alignment;
   }
@@ -231,10 +231,12 @@ void Writer::append(std::span<const std::byte> bytes) {
   w.written = 0;
 }
 
-void Writer::finish() {
+void Writer::finish(const std::function<void(const std::filesystem::path&)>& verify) {
   Impl& w = *impl_;
   if (!w.begun || w.current != w.tensors.size())
     throw std::logic_error("gguf::Writer: finish() before every tensor was written");
+  const std::filesystem::path& temporary = w.out.close();
+  if (verify) verify(temporary);
   w.out.commit();
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,7 +40,8 @@ class Writer {
   void add_tensor(std::string name, std::vector<std::uint64_t> ne, TensorType type);
   void begin();
   void append(std::span<const std::byte> bytes);  // of the current tensor; moves on when it is complete
-  void finish();
+  /// `verify` reads what was written, before it has its name; what it throws leaves no file.
+  void finish(const std::function<void(const std::filesystem::path& temporary)>& verify = {});
 
  private:
   struct Impl;

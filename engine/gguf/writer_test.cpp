@@ -257,6 +257,26 @@ TEST(GgufWriter, AFileSizeLimitIsASystemError) {
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
 }
 
+TEST(Writer, WhatIsVerifiedHasNoNameYet) {
+  const TemporaryDirectory dir;
+  Writer good(dir / "m.gguf");
+  good.add_tensor("x", {8}, TensorType::f32);
+  good.begin();
+  good.append(pattern(32, 1));
+  good.finish([&](const std::filesystem::path& temporary) {
+    EXPECT_FALSE(std::filesystem::exists(dir / "m.gguf"));
+    EXPECT_EQ(File::open(temporary).tensors().size(), 1u);
+  });
+  EXPECT_TRUE(std::filesystem::exists(dir / "m.gguf"));
+  std::filesystem::remove(dir / "m.gguf");
+  {
+    Writer bad(dir / "m.gguf");
+    bad.begin();
+    EXPECT_THROW(bad.finish([](const auto&) { throw SystemError("no"); }), SystemError);
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
 TEST(GgufOpen, WhatIsNoFileIsRefused) {
   const TemporaryDirectory dir;
   const auto open = [](const std::filesystem::path& path) {

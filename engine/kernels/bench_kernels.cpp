@@ -351,6 +351,15 @@ void register_matmul_bf16(const Kernels& k) {
 void register_matmul_q8_0(const Kernels& k) {
   register_matmul<q8_0::Block, float>("matmul_q8_0", k, k.matmul_q8_0);
 }
+void register_matmul_q5_0(const Kernels& k) {
+  register_matmul<q5_0::Block, float>("matmul_q5_0", k, k.matmul_q5_0);
+}
+void register_matmul_q4_k(const Kernels& k) {
+  register_matmul<q4_k::Block, float>("matmul_q4_k", k, k.matmul_q4_k);
+}
+void register_matmul_q4_0(const Kernels& k) {
+  register_matmul<q4_0::Block, float>("matmul_q4_0", k, k.matmul_q4_0);
+}
 void register_matmul_q6_k(const Kernels& k) {
   for (const std::int64_t tokens : kBatches) {
     const std::int64_t rows = tokens == 1 ? 128256 : 16384;
@@ -377,6 +386,15 @@ void register_decode_bf16(const Kernels& k) {
 }
 void register_decode_q8_0(const Kernels& k) {
   register_decode("decode_q8_0", k, k.decode_q8_0);
+}
+void register_decode_q5_0(const Kernels& k) {
+  register_decode("decode_q5_0", k, k.decode_q5_0);
+}
+void register_decode_q4_k(const Kernels& k) {
+  register_decode("decode_q4_k", k, k.decode_q4_k);
+}
+void register_decode_q4_0(const Kernels& k) {
+  register_decode("decode_q4_0", k, k.decode_q4_0);
 }
 void register_decode_q6_k(const Kernels& k) {
   register_decode("decode_q6_k", k, k.decode_q6_k);

@@ -157,6 +157,21 @@ inline std::string check_matmul_q8_0(decltype(Kernels::matmul_q8_0) kernel,
   return check_matmul<q8_0::Block, float>(kernel, scalar, c);
 }
 
+inline std::string check_matmul_q5_0(decltype(Kernels::matmul_q5_0) kernel,
+                                     decltype(Kernels::matmul_q5_0) scalar, const Case& c) {
+  return check_matmul<q5_0::Block, float>(kernel, scalar, c);
+}
+
+inline std::string check_matmul_q4_k(decltype(Kernels::matmul_q4_k) kernel,
+                                     decltype(Kernels::matmul_q4_k) scalar, const Case& c) {
+  return check_matmul<q4_k::Block, float>(kernel, scalar, c);
+}
+
+inline std::string check_matmul_q4_0(decltype(Kernels::matmul_q4_0) kernel,
+                                     decltype(Kernels::matmul_q4_0) scalar, const Case& c) {
+  return check_matmul<q4_0::Block, float>(kernel, scalar, c);
+}
+
 /// size: blocks.
 inline std::string check_quantize_blocks(decltype(Kernels::quantize_blocks) kernel,
                                          decltype(Kernels::quantize_blocks) scalar, Case c) {
@@ -229,6 +244,21 @@ inline std::string check_decode_bf16(decltype(Kernels::decode_bf16) kernel,
 inline std::string check_decode_q8_0(decltype(Kernels::decode_q8_0) kernel,
                                      decltype(Kernels::decode_q8_0) scalar, const Case& c) {
   return check_decode<q8_0::Block>(kernel, scalar, c);
+}
+
+inline std::string check_decode_q5_0(decltype(Kernels::decode_q5_0) kernel,
+                                     decltype(Kernels::decode_q5_0) scalar, const Case& c) {
+  return check_decode<q5_0::Block>(kernel, scalar, c);
+}
+
+inline std::string check_decode_q4_k(decltype(Kernels::decode_q4_k) kernel,
+                                     decltype(Kernels::decode_q4_k) scalar, const Case& c) {
+  return check_decode<q4_k::Block>(kernel, scalar, c);
+}
+
+inline std::string check_decode_q4_0(decltype(Kernels::decode_q4_0) kernel,
+                                     decltype(Kernels::decode_q4_0) scalar, const Case& c) {
+  return check_decode<q4_0::Block>(kernel, scalar, c);
 }
 
 inline std::string check_decode_q6_k(decltype(Kernels::decode_q6_k) kernel,

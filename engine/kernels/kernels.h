@@ -13,6 +13,9 @@
 
 #include "engine/formats/bf16.h"
 #include "engine/formats/f16.h"
+#include "engine/formats/q4_0.h"
+#include "engine/formats/q4_k.h"
+#include "engine/formats/q5_0.h"
 #include "engine/formats/q6_k.h"
 #include "engine/formats/q8_0.h"
 
@@ -121,11 +124,21 @@ struct Kernels {
                      const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
                      std::int64_t y_stride);
 
-  /// The same for weights that are decoded to binary32, exactly, and then multiplied as matmul_f32 does.
+  /// The same for weights that are decoded to binary32, exactly (Q4_K: each rounded once), and then
+  /// multiplied as matmul_f32 does.
   void (*matmul_bf16)(const bf16* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
                       const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
                       std::int64_t y_stride);
   void (*matmul_q8_0)(const q8_0::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                      const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
+                      std::int64_t y_stride);
+  void (*matmul_q5_0)(const q5_0::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                      const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
+                      std::int64_t y_stride);
+  void (*matmul_q4_k)(const q4_k::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                      const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
+                      std::int64_t y_stride);
+  void (*matmul_q4_0)(const q4_0::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
                       const float* x, std::int64_t rows, std::int64_t x_stride, float* y,
                       std::int64_t y_stride);
 
@@ -138,10 +151,13 @@ struct Kernels {
   void (*matmul_q6_k)(const q6_k::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
                       const ActivationBlock* x, std::int64_t rows, float* y, std::int64_t y_stride);
 
-  /// One row of n weights as binary32 numbers, exactly.
+  /// One row of n weights as binary32 numbers, exactly (Q4_K: each rounded once).
   void (*decode_bf16)(const bf16* row, std::int64_t n, float* y);
   void (*decode_q8_0)(const q8_0::Block* row, std::int64_t n, float* y);
   void (*decode_q6_k)(const q6_k::Block* row, std::int64_t n, float* y);
+  void (*decode_q5_0)(const q5_0::Block* row, std::int64_t n, float* y);
+  void (*decode_q4_k)(const q4_k::Block* row, std::int64_t n, float* y);
+  void (*decode_q4_0)(const q4_0::Block* row, std::int64_t n, float* y);
 
   /// y[t] = fl(fl(x[t] * r) * weight), r by section 6.9 (sum of fl(x*x) in double, in order). y may be x.
   void (*rms_norm)(const float* x, std::int64_t rows, std::int64_t x_stride, const float* weight,

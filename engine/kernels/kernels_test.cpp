@@ -50,7 +50,8 @@ std::vector<Case> shapes(std::string_view operation) {
     for (const std::int64_t n : {1280, 1344, 4095, 4096, 4097, 6912}) {
       for (const std::int64_t tokens : {1, 7}) add(n, 1, tokens, 4);
     }
-  } else if (operation == "matmul_q8_0" || operation == "matmul_q6_k") {
+  } else if (operation == "matmul_q8_0" || operation == "matmul_q6_k" || operation == "matmul_q5_0" ||
+             operation == "matmul_q4_k" || operation == "matmul_q4_0") {
     for (const std::int64_t blocks : {0, 1, 2, 3, 4, 10, 11}) {
       for (const std::int64_t tokens : {0, 1, 2, 3, 4, 5, 9}) add(blocks, 12, tokens, 26);
     }
@@ -59,7 +60,8 @@ std::vector<Case> shapes(std::string_view operation) {
     for (const std::int64_t blocks : {127, 128, 129, 216}) {
       for (const std::int64_t tokens : {1, 2}) add(blocks, 1, tokens, 4);
     }
-  } else if (operation == "quantize_blocks" || operation == "decode_q8_0" || operation == "decode_q6_k") {
+  } else if (operation == "quantize_blocks" || operation == "decode_q8_0" || operation == "decode_q6_k" ||
+             operation == "decode_q5_0" || operation == "decode_q4_k" || operation == "decode_q4_0") {
     for (const std::int64_t blocks : {0, 1, 2, 3, 10, 27, 80}) add(blocks);
   } else if (operation == "screen_bounds" || operation == "screen_bounds_int8") {
     for (const std::int64_t n : {0, 1, 7, 16, 31, 32, 33, 63, 64, 80, 640}) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/formats/float_format.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/scalar/exp.h"
 #include "engine/kernels/test_values.h"
@@ -251,6 +252,34 @@ TEST(MatmulQ80, IsThatOfTheDecodedWeights) {
     kernels().matmul_f32(wide.data(), n, 0, 2, x.data(), 3, n, expected.data(), 2);
     EXPECT_EQ(y, expected) << n;
   }
+}
+
+template <class Block, class Matmul, class Decode>
+void expect_product_of_decoded(TensorType type, Matmul matmul, Decode decode) {
+  Random random(6);
+  for (const std::int64_t blocks : {1, 2, 3, 20}) {
+    const std::int64_t n = Block::kElements * blocks;
+    std::vector<Block> w(static_cast<std::size_t>(2 * blocks));
+    std::vector<float> x(static_cast<std::size_t>(3 * n));
+    testing_support::fill(w.data(), w.data() + w.size(), Values::ordinary, random);
+    testing_support::fill(x.data(), x.data() + x.size(), Values::ordinary, random);
+    std::vector<float> wide(static_cast<std::size_t>(2 * n));
+    decode_floats(type, std::as_bytes(std::span(w)), wide);
+    std::vector<float> decoded(wide.size());
+    decode(w.data(), 2 * n, decoded.data());
+    EXPECT_EQ(decoded, wide);
+    std::vector<float> y(6);
+    std::vector<float> expected(6);
+    matmul(w.data(), n, 0, 2, x.data(), 3, n, y.data(), 2);
+    kernels().matmul_f32(wide.data(), n, 0, 2, x.data(), 3, n, expected.data(), 2);
+    EXPECT_EQ(y, expected) << n;
+  }
+}
+
+TEST(MatmulSmallTypes, AreThoseOfTheDecodedWeights) {
+  expect_product_of_decoded<q5_0::Block>(TensorType::q5_0, kernels().matmul_q5_0, kernels().decode_q5_0);
+  expect_product_of_decoded<q4_k::Block>(TensorType::q4_k, kernels().matmul_q4_k, kernels().decode_q4_k);
+  expect_product_of_decoded<q4_0::Block>(TensorType::q4_0, kernels().matmul_q4_0, kernels().decode_q4_0);
 }
 
 std::vector<ActivationBlock> quantize_blocks(const std::vector<float>& x) {

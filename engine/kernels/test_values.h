@@ -13,6 +13,9 @@
 
 #include "engine/formats/bf16.h"
 #include "engine/formats/f16.h"
+#include "engine/formats/q4_0.h"
+#include "engine/formats/q4_k.h"
+#include "engine/formats/q5_0.h"
 #include "engine/formats/q6_k.h"
 #include "engine/formats/q8_0.h"
 
@@ -123,6 +126,18 @@ inline q6_k::Block draw_q6_k(Values values, Random& random) {
   return block;
 }
 
+/// Blocks of the smaller types: scales of the kind wanted, any codes, or all at their limit for Values::huge.
+template <class Block>
+Block draw_small(Values values, Random& random) {
+  Block block;
+  auto* bytes = reinterpret_cast<std::uint8_t*>(&block);
+  for (std::size_t i = 0; i < sizeof block; ++i)
+    bytes[i] = static_cast<std::uint8_t>(values == Values::huge ? 0xff : random.bits());
+  block.d = draw_f16(values, random);
+  if constexpr (std::is_same_v<Block, q4_k::Block>) block.m = draw_f16(values, random);
+  return block;
+}
+
 template <class T>
 T draw(Values values, Random& random) {
   if constexpr (std::is_same_v<T, float>) {
@@ -133,6 +148,8 @@ T draw(Values values, Random& random) {
     return draw_q8_0(values, random);
   } else if constexpr (std::is_same_v<T, q6_k::Block>) {
     return draw_q6_k(values, random);
+  } else if constexpr (requires { T::kElements; }) {
+    return draw_small<T>(values, random);
   } else {
     return draw_f16(values, random);
   }

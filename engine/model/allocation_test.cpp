@@ -40,8 +40,8 @@ void expect_no_allocation(const Model& model) {
 
 TEST(Allocation, AGeneratedTokenAllocatesNothing) {
   SynthShape shape = test::tiny_shape();
-  for (const auto head :
-       {TensorType::f16, TensorType::f32, TensorType::bf16, TensorType::q8_0, TensorType::q6_k}) {
+  for (const auto head : {TensorType::f16, TensorType::f32, TensorType::bf16, TensorType::q8_0,
+                          TensorType::q6_k, TensorType::q5_0, TensorType::q4_k, TensorType::q4_0}) {
     shape.embedding = head;
     expect_no_allocation(test::make_model(shape));
   }

@@ -213,12 +213,14 @@ TEST_F(Load, HeadsOfEveryType) {
       t.bytes.assign(tensor_bytes(type, t.ne[0], t.ne[1]).value(), std::byte{0});
     };
   };
-  for (const auto type :
-       {TensorType::f32, TensorType::f16, TensorType::bf16, TensorType::q8_0, TensorType::q6_k})
+  for (const auto type : {TensorType::f32, TensorType::f16, TensorType::bf16, TensorType::q8_0,
+                          TensorType::q6_k, TensorType::q5_0, TensorType::q4_k, TensorType::q4_0})
     EXPECT_EQ(error_of(retyped(type)), "loaded");
-  for (const auto& [type, name] : {std::pair{TensorType::q4_0, "Q4_0"}, std::pair{TensorType::i2_s, "I2_S"}})
+  for (const auto& [type, name] :
+       {std::pair{TensorType::tq2_0, "TQ2_0"}, std::pair{TensorType::i2_s, "I2_S"}})
     refused("token_embd.weight",
-            std::string(name) + ", which is not supported here; expected F32, F16, BF16, " + "Q8_0 or Q6_K",
+            std::string(name) +
+                ", which is not supported here; expected F32, F16, BF16, Q8_0, Q6_K, Q5_0, Q4_K or Q4_0",
             retyped(type));
 }
 
@@ -249,7 +251,7 @@ TEST_F(Load, HeadsWhoseRowsAreNoWholeBlocks) {
     const std::string message = cut(type, width);
     EXPECT_NE(message.find("token_embd.weight"), std::string::npos) << message;
     EXPECT_NE(message.find(text), std::string::npos) << message;
-    EXPECT_NE(message.find(type_name(static_cast<std::uint32_t>(type))), std::string::npos) << message;
+    EXPECT_NE(message.find(type_name(type)), std::string::npos) << message;
   }
 }
 

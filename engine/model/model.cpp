@@ -2,10 +2,10 @@
 
 namespace bitnet {
 
-Model::Model(gguf::File file, const Tokenizer::Options& tokenizer)
+Model::Model(gguf::File file, const Tokenizer::Options& tokenizer, const gguf::TernaryOptions& ternary)
     : file_(std::move(file)),
       config_(read_config(file_)),
-      weights_(load_weights(file_, config_)),
+      weights_(load_weights(file_, config_, {.ternary = ternary})),
       tokenizer_(file_, tokenizer) {
   if (tokenizer_.size() != config_.n_vocab)
     file_.fail("tokenizer.ggml.tokens",
@@ -13,8 +13,9 @@ Model::Model(gguf::File file, const Tokenizer::Options& tokenizer)
                    std::to_string(config_.n_vocab) + " rows; the vocabulary belongs to another model");
 }
 
-Model Model::load(const std::filesystem::path& path, const Tokenizer::Options& tokenizer) {
-  return Model(gguf::File::open(path), tokenizer);
+Model Model::load(const std::filesystem::path& path, const Tokenizer::Options& tokenizer,
+                  const gguf::TernaryOptions& ternary) {
+  return Model(gguf::File::open(path), tokenizer, ternary);
 }
 
 }  // namespace bitnet

@@ -13,7 +13,8 @@ namespace bitnet {
 class Model {
  public:
   /// Maps and validates the whole file. Throws InputError.
-  static Model load(const std::filesystem::path& path, const Tokenizer::Options& tokenizer = {});
+  static Model load(const std::filesystem::path& path, const Tokenizer::Options& tokenizer = {},
+                    const gguf::TernaryOptions& ternary = {});
 
   const gguf::File& file() const { return file_; }
   const Config& config() const { return config_; }
@@ -21,7 +22,7 @@ class Model {
   const Tokenizer& tokenizer() const { return tokenizer_; }
 
  private:
-  Model(gguf::File file, const Tokenizer::Options& tokenizer);
+  Model(gguf::File file, const Tokenizer::Options& tokenizer, const gguf::TernaryOptions& ternary);
   gguf::File file_;
   Config config_;
   Weights weights_;

@@ -107,6 +107,9 @@ void Operations::embed(std::span<const std::int32_t> tokens, float* y) {
       [&](const bf16* row, float* to) { kernels_.decode_bf16(row, n, to); },
       [&](const q8_0::Block* row, float* to) { kernels_.decode_q8_0(row, n, to); },
       [&](const q6_k::Block* row, float* to) { kernels_.decode_q6_k(row, n, to); },
+      [&](const q5_0::Block* row, float* to) { kernels_.decode_q5_0(row, n, to); },
+      [&](const q4_k::Block* row, float* to) { kernels_.decode_q4_k(row, n, to); },
+      [&](const q4_0::Block* row, float* to) { kernels_.decode_q4_0(row, n, to); },
   };
   std::visit(
       [&]<class T>(const T* data) {
@@ -321,6 +324,9 @@ void Operations::head(const float* x, std::int64_t rows, float* logits) {
                  },
                  [&](const bf16* w) { dense(kernels_.matmul_bf16, w, x); },
                  [&](const q8_0::Block* w) { dense(kernels_.matmul_q8_0, w, x); },
+                 [&](const q5_0::Block* w) { dense(kernels_.matmul_q5_0, w, x); },
+                 [&](const q4_k::Block* w) { dense(kernels_.matmul_q4_k, w, x); },
+                 [&](const q4_0::Block* w) { dense(kernels_.matmul_q4_0, w, x); },
                  [&](const q6_k::Block* w) {
                    // Row follows row without a gap, so all blocks are one row to the kernel.
                    grow(blocks_, rows * m.cols / q6_k::Block::kElements);

@@ -1,10 +1,14 @@
 #include "engine/model/weights.h"
 
 #include <cstring>
+#include <exception>
 #include <set>
 
+#include "engine/formats/i2s.h"
 #include "engine/gguf/checks.h"
 #include "engine/gguf/gguf.h"
+#include "engine/kernels/huge_pages.h"
+#include "engine/kernels/thread_pool.h"
 
 namespace bitnet {
 namespace {
@@ -18,7 +22,8 @@ std::string shape_text(std::initializer_list<std::int64_t> ne) {
 // Hands out tensors by name and remembers which were taken.
 class Loader {
  public:
-  Loader(const gguf::File& file, Weights& out) : file_(file), out_(out) {}
+  Loader(const gguf::File& file, const WeightOptions& options, Weights& out)
+      : file_(file), options_(options), out_(out) {}
 
   std::vector<float> vector(const std::string& name, std::int64_t n) {
     const gguf::Tensor& tensor = take(name, {n});
@@ -29,16 +34,47 @@ class Loader {
     return values;
   }
 
-  TernaryMatrix ternary(const std::string& name, std::int64_t cols, std::int64_t rows) {
+  // `matrix` must stay where it is until `decode`.
+  void ternary(const std::string& name, std::int64_t cols, std::int64_t rows, TernaryMatrix& matrix) {
     const gguf::Tensor& tensor = take(name, {cols, rows});
-    if (tensor.type != TensorType::i2_s) wrong_type(tensor, "I2_S");
-    gguf::check_i2s(file_, tensor);
-    TernaryMatrix matrix;
-    matrix.codes = reinterpret_cast<const std::uint8_t*>(tensor.data.data());
+    if (!is_ternary(tensor.type)) wrong_type(tensor, "I2_S, TL1, TL2, TQ1_0, TQ2_0, IQ1_BN or IQ2_BN");
+    if (tensor.type == TensorType::i2_s) gguf::check_i2s(file_, tensor);
+    if (cols % 128 != 0)
+      file_.fail(name, "its row length " + std::to_string(cols) +
+                           " is no multiple of 128, as ternary products need it; pad the model");
     matrix.rows = rows;
     matrix.cols = cols;
-    std::memcpy(&matrix.scale, tensor.data.data() + rows * cols / 4, sizeof(float));
-    return matrix;
+    const TernaryFormat format = gguf::ternary_format(file_, tensor, options_.ternary);
+    if (format.type == TensorType::i2_s && format.i2s == I2sLayout::x86) {
+      matrix.codes = reinterpret_cast<const std::uint8_t*>(tensor.data.data());
+      matrix.scale = i2s::scale(tensor.data, tensor.elements());
+    } else {
+      others_.push_back({&tensor, &matrix});
+    }
+  }
+
+  // Those that lie in the file otherwise than in memory.
+  void decode() {
+    if (others_.empty() || !options_.decode) return;
+    std::vector<std::uint64_t> at;
+    std::uint64_t bytes = 0;
+    for (const Other& o : others_) {
+      at.push_back(bytes);
+      bytes += i2s::tensor_bytes(o.tensor->elements());
+    }
+    out_.decoded = allocate_huge_pages(static_cast<std::int64_t>(bytes));
+    std::vector<std::exception_ptr> errors(others_.size());
+    ThreadPool pool(physical_cores());
+    pool.parallel_for(std::ssize(others_), 1, [&](std::int64_t begin, std::int64_t end, int) {
+      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) try {
+          decode(others_[i], out_.decoded.get() + at[i]);
+        } catch (...) {
+          errors[i] = std::current_exception();
+        }
+    });
+    // The first of the file, whoever came upon it.
+    for (const std::exception_ptr& error : errors)
+      if (error) std::rethrow_exception(error);
   }
 
   FloatMatrix matrix(const std::string& name, std::int64_t cols, std::int64_t rows) {
@@ -54,8 +90,14 @@ class Loader {
         return {view<q8_0::Block>(tensor), rows, cols};
       case TensorType::q6_k:
         return {view<q6_k::Block>(tensor), rows, cols};
+      case TensorType::q5_0:
+        return {view<q5_0::Block>(tensor), rows, cols};
+      case TensorType::q4_k:
+        return {view<q4_k::Block>(tensor), rows, cols};
+      case TensorType::q4_0:
+        return {view<q4_0::Block>(tensor), rows, cols};
       default:
-        wrong_type(tensor, "F32, F16, BF16, Q8_0 or Q6_K");
+        wrong_type(tensor, "F32, F16, BF16, Q8_0, Q6_K, Q5_0, Q4_K or Q4_0");
     }
   }
 
@@ -74,6 +116,18 @@ class Loader {
   }
 
  private:
+  struct Other {
+    const gguf::Tensor* tensor;
+    TernaryMatrix* matrix;
+  };
+
+  void decode(const Other& other, std::byte* memory) const {
+    const gguf::TernaryWeights w = gguf::decode_ternary(file_, *other.tensor, options_.ternary);
+    i2s::pack(w.weights, w.scale, {memory, i2s::tensor_bytes(w.weights.size())});
+    other.matrix->codes = reinterpret_cast<const std::uint8_t*>(memory);
+    other.matrix->scale = w.scale;
+  }
+
   const gguf::Tensor& take(const std::string& name, std::initializer_list<std::int64_t> shape) {
     const gguf::Tensor* tensor = file_.find_tensor(name);
     if (!tensor) file_.fail(name, "the tensor is missing; expected shape " + shape_text(shape));
@@ -102,20 +156,22 @@ class Loader {
   }
 
   [[noreturn]] void wrong_type(const gguf::Tensor& tensor, const char* wanted) const {
-    file_.fail(tensor.name, "has type " + std::string(type_name(static_cast<std::uint32_t>(tensor.type))) +
+    file_.fail(tensor.name, "has type " + std::string(type_name(tensor.type)) +
                                 ", which is not supported here; expected " + wanted);
   }
 
   const gguf::File& file_;
+  const WeightOptions& options_;
   Weights& out_;
+  std::vector<Other> others_;
   std::set<std::string, std::less<>> taken_;
 };
 
 }  // namespace
 
 TensorType FloatMatrix::type() const {
-  constexpr TensorType kTypes[] = {TensorType::f32, TensorType::f16, TensorType::bf16, TensorType::q8_0,
-                                   TensorType::q6_k};
+  constexpr TensorType kTypes[] = {TensorType::f32,  TensorType::f16,  TensorType::bf16, TensorType::q8_0,
+                                   TensorType::q6_k, TensorType::q5_0, TensorType::q4_k, TensorType::q4_0};
   static_assert(std::size(kTypes) == std::variant_size_v<decltype(data)>, "in the order of `data`");
   return kTypes[data.index()];
 }
@@ -125,9 +181,9 @@ std::int64_t FloatMatrix::bytes() const {
   return static_cast<std::int64_t>(n.value());
 }
 
-Weights load_weights(const gguf::File& file, const Config& c) {
+Weights load_weights(const gguf::File& file, const Config& c, const WeightOptions& options) {
   Weights w;
-  Loader load(file, w);
+  Loader load(file, options, w);
   w.token_embd = load.matrix("token_embd.weight", c.n_embd, c.n_vocab);
   w.output_norm = load.vector("output_norm.weight", c.n_embd);
   w.layers.resize(static_cast<std::size_t>(c.n_layer));
@@ -135,14 +191,14 @@ Weights load_weights(const gguf::File& file, const Config& c) {
     const std::string blk = "blk." + std::to_string(i) + ".";
     LayerWeights& l = w.layers[i];
     l.attn_norm = load.vector(blk + "attn_norm.weight", c.n_embd);
-    l.attn_q = load.ternary(blk + "attn_q.weight", c.n_embd, c.q_width());
-    l.attn_k = load.ternary(blk + "attn_k.weight", c.n_embd, c.kv_width());
-    l.attn_v = load.ternary(blk + "attn_v.weight", c.n_embd, c.kv_width());
-    l.attn_output = load.ternary(blk + "attn_output.weight", c.q_width(), c.n_embd);
+    load.ternary(blk + "attn_q.weight", c.n_embd, c.q_width(), l.attn_q);
+    load.ternary(blk + "attn_k.weight", c.n_embd, c.kv_width(), l.attn_k);
+    load.ternary(blk + "attn_v.weight", c.n_embd, c.kv_width(), l.attn_v);
+    load.ternary(blk + "attn_output.weight", c.q_width(), c.n_embd, l.attn_output);
     l.ffn_norm = load.vector(blk + "ffn_norm.weight", c.n_embd);
-    l.ffn_gate = load.ternary(blk + "ffn_gate.weight", c.n_embd, c.n_ff);
-    l.ffn_up = load.ternary(blk + "ffn_up.weight", c.n_embd, c.n_ff);
-    l.ffn_down = load.ternary(blk + "ffn_down.weight", c.n_ff, c.n_embd);
+    load.ternary(blk + "ffn_gate.weight", c.n_embd, c.n_ff, l.ffn_gate);
+    load.ternary(blk + "ffn_up.weight", c.n_embd, c.n_ff, l.ffn_up);
+    load.ternary(blk + "ffn_down.weight", c.n_ff, c.n_embd, l.ffn_down);
     if (c.sub_norms) {
       l.attn_sub_norm = load.vector(blk + "attn_sub_norm.weight", c.q_width());
       l.ffn_sub_norm = load.vector(blk + "ffn_sub_norm.weight", c.n_ff);
@@ -160,6 +216,7 @@ Weights load_weights(const gguf::File& file, const Config& c) {
       if (factor == 0) file.fail("rope_freqs.weight", "holds a zero, by which angles would be divided");
   }
   load.refuse_surplus();
+  load.decode();
   return w;
 }
 

@@ -1,25 +1,26 @@
 #pragma once
-// The weights of a model: views into the mapped file where its alignment allows, copies of the small vectors.
+// The weights of a model: views into the mapped file where its alignment and layout allow, copies of the
+// small vectors.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "engine/formats/tensor_type.h"
+#include "engine/gguf/ternary_tensor.h"
 #include "engine/kernels/kernels.h"
 #include "engine/model/config.h"
 
 namespace bitnet {
 
-namespace gguf {
-class File;
-}
-
 /// A matrix that stands for floats, [rows][cols]: embedding or head. The type of its first element tells the
 /// type of all.
 struct FloatMatrix {
-  std::variant<const float*, const f16*, const bf16*, const q8_0::Block*, const q6_k::Block*> data;
+  std::variant<const float*, const f16*, const bf16*, const q8_0::Block*, const q6_k::Block*,
+               const q5_0::Block*, const q4_k::Block*, const q4_0::Block*>
+      data;
   std::int64_t rows = 0;
   std::int64_t cols = 0;  // a multiple of the elements in a block
 
@@ -54,11 +55,19 @@ struct Weights {
   bool tied = true;
   std::vector<float> rope_freqs;  // (n_rot/2) divisors of the angles, empty when the file has none
   std::vector<std::vector<float>> realigned;  // memory of matrices that lay at odd addresses in the file
+  std::shared_ptr<std::byte[]> decoded;       // ternary matrices that lie otherwise in the file
   std::vector<std::string> warnings;          // one line each, for the user
 };
 
+struct WeightOptions {
+  gguf::TernaryOptions ternary;
+  bool decode =
+      true;  // no: ternary matrices in other layouts than the engine's keep null codes; for a check of shapes
+};
+
 /// Takes every tensor of the file, by name, shape and type; a missing, surplus or misshapen one is an
-/// InputError that names it. The file must outlive the result.
-Weights load_weights(const gguf::File& file, const Config& config);
+/// InputError that names it. Ternary matrices of every format are decoded into the engine's layout. The file
+/// must outlive the result.
+Weights load_weights(const gguf::File& file, const Config& config, const WeightOptions& options = {});
 
 }  // namespace bitnet

@@ -456,16 +456,70 @@ float dot_q6_k(const std::byte* row, const BlockCodes& x) {
   return fold_sum(lanes);
 }
 
-// ---- Q8_0 and BF16 ----
+// ---- Types of heads whose arithmetic is the engine's ----
+
+namespace {
+
+float half_at(const std::byte* p) {
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, p, sizeof(bits));
+  return f16_to_f32(bits);
+}
+
+int low(std::byte b) {
+  return std::to_integer<int>(b & std::byte{15});
+}
+int high(std::byte b) {
+  return std::to_integer<int>(b >> 4);
+}
+
+}  // namespace
 
 void decode_q8_0(const std::byte* row, std::int64_t n, float* out) {
   for (std::int64_t b = 0; b < n / kQ8Values; ++b) {
     const std::byte* block = row + b * kQ8Bytes;  // a binary16 scale, 32 codes
-    std::uint16_t scale = 0;
-    std::memcpy(&scale, block, sizeof(scale));
     for (std::int64_t k = 0; k < kQ8Values; ++k)
-      out[b * kQ8Values + k] = f16_to_f32(scale) * static_cast<float>(static_cast<std::int8_t>(block[2 + k]));
+      out[b * kQ8Values + k] = half_at(block) * static_cast<float>(static_cast<std::int8_t>(block[2 + k]));
   }
+}
+
+void decode_q4_0(const std::byte* row, std::int64_t n, float* out) {
+  for (const std::byte* block = row; n > 0; n -= 32, out += 32, block += kQ4Bytes)
+    for (int p = 0; p < 16; ++p) {
+      out[p] = half_at(block) * static_cast<float>(low(block[2 + p]) - 8);
+      out[p + 16] = half_at(block) * static_cast<float>(high(block[2 + p]) - 8);
+    }
+}
+
+void decode_q5_0(const std::byte* row, std::int64_t n, float* out) {
+  for (const std::byte* block = row; n > 0; n -= 32, out += 32, block += kQ5Bytes) {
+    std::uint32_t fifths = 0;
+    std::memcpy(&fifths, block + 2, sizeof(fifths));
+    for (int k = 0; k < 32; ++k) {
+      const std::byte both = block[6 + k % 16];
+      const int code = (k < 16 ? low(both) : high(both)) | static_cast<int>(fifths >> k & 1) << 4;
+      out[k] = half_at(block) * static_cast<float>(code - 16);
+    }
+  }
+}
+
+void decode_q4_k(const std::byte* row, std::int64_t n, float* out) {
+  for (const std::byte* block = row; n > 0; n -= kQ6Values, block += kQ4kBytes)
+    for (int part = 0; part < 8; ++part) {
+      const std::byte* six = block + 4;
+      int scale = std::to_integer<int>(six[part & 3]) & 63;
+      int offset = std::to_integer<int>(six[4 + (part & 3)]) & 63;
+      if (part >= 4) {
+        scale = low(six[part + 4]) | std::to_integer<int>(six[part - 4] >> 6) << 4;
+        offset = high(six[part + 4]) | std::to_integer<int>(six[part] >> 6) << 4;
+      }
+      for (int k = 0; k < 32; ++k) {
+        const std::byte both = block[16 + part / 2 * 32 + k];
+        const int code = part % 2 == 0 ? low(both) : high(both);
+        const float product = half_at(block) * static_cast<float>(scale) * static_cast<float>(code);
+        *out++ = product - half_at(block + 2) * static_cast<float>(offset);
+      }
+    }
 }
 
 void decode_bf16(const std::byte* row, std::int64_t n, float* out) {

@@ -82,8 +82,14 @@ float dot_q6_k(const std::byte* row, const BlockCodes& x);
 
 inline constexpr std::int64_t kQ8Values = 32;
 inline constexpr std::int64_t kQ8Bytes = 34;
-/// One row of Q8_0 (n a multiple of 32) or of BF16.
+inline constexpr std::int64_t kQ5Bytes = 22;
+inline constexpr std::int64_t kQ4Bytes = 18;
+inline constexpr std::int64_t kQ4kBytes = 144;
+/// One row of Q8_0, Q5_0 or Q4_0 (n a multiple of 32), of Q4_K (of 256) or of BF16.
 void decode_q8_0(const std::byte* row, std::int64_t n, float* out);
+void decode_q5_0(const std::byte* row, std::int64_t n, float* out);
+void decode_q4_0(const std::byte* row, std::int64_t n, float* out);
+void decode_q4_k(const std::byte* row, std::int64_t n, float* out);
 void decode_bf16(const std::byte* row, std::int64_t n, float* out);
 
 }  // namespace crossval::emulation

@@ -76,7 +76,7 @@ std::int64_t padded_cells(std::int64_t cells) {
 struct Emulator::Impl {
   Impl(const bitnet::gguf::File& file, const Options& given)
       : c(bitnet::read_config(file)),
-        w(load_weights(file, c)),
+        w(load_weights(file, c, given.ternary)),
         options(given),
         loops(loops_of(given.width)),
         angles(c, w.rope_divisors, given.rope, given.rope_table),
@@ -158,7 +158,7 @@ struct Emulator::Impl {
   }
 
   // F16 and F32 weights. One token: the input is rounded to the weights' type, 6.3 or 6.5. Several: 6.4 with
-  // the input as it is, where tinyBLAS is built in and takes the row length. BF16 and Q8_0: 6.5 always.
+  // the input as it is, where tinyBLAS is built in and takes the row length. The other types: 6.5 always.
   Rows multiply_float(const Matrix& m, const Rows& x, bool several) {
     const bool half = m.type == TensorType::f16;
     const bool native = half || m.type == TensorType::f32;
@@ -441,6 +441,15 @@ struct Emulator::Impl {
         break;
       case TensorType::q8_0:
         decode_q8_0(m.data + r * (m.cols / kQ8Values * kQ8Bytes), m.cols, row);
+        break;
+      case TensorType::q5_0:
+        decode_q5_0(m.data + r * (m.cols / kQ8Values * kQ5Bytes), m.cols, row);
+        break;
+      case TensorType::q4_0:
+        decode_q4_0(m.data + r * (m.cols / kQ8Values * kQ4Bytes), m.cols, row);
+        break;
+      case TensorType::q4_k:
+        decode_q4_k(m.data + r * (m.cols / kQ6Values * kQ4kBytes), m.cols, row);
         break;
       case TensorType::bf16:
         decode_bf16(m.data + r * m.cols * 2, m.cols, row);

@@ -9,15 +9,12 @@
 #include <span>
 #include <vector>
 
+#include "engine/gguf/ternary_tensor.h"
 #include "engine/model/config.h"
 #include "engine/model/operation.h"
 #include "engine/model/taps.h"
 #include "reference/emulator/angles.h"
 #include "reference/emulator/arithmetic.h"
-
-namespace bitnet::gguf {
-class File;
-}
 
 namespace crossval {
 
@@ -42,7 +39,8 @@ struct EmulatorOptions {
   emulation::RopeTable rope_table;  // for Rope::table
   EmulatorGeneration generation = EmulatorGeneration::second;
   EmulatorBatchClass batch_class = EmulatorBatchClass::by_tokens;
-  int threads = 0;  // 0: one per physical core. Changes no bit of any result.
+  bitnet::gguf::TernaryOptions ternary = {};  // how ternary tensors lie where the file does not say it
+  int threads = 0;                            // 0: one per physical core. Changes no bit of any result.
 };
 
 /// One model, one sequence.
@@ -57,8 +55,8 @@ class Emulator {
     std::function<void(bitnet::TapId, std::span<const std::int64_t> offsets, std::span<float> values)> show;
   };
 
-  /// The file must outlive the emulator: its weights stay where they are mapped. Throws InputError that names
-  /// the tensor when bitnet.cpp would refuse the file or the emulator does not run it.
+  /// The file must outlive the emulator: weights that lie as I2_S on x86 stay where they are mapped. Throws
+  /// InputError that names the tensor when bitnet.cpp would refuse the file or the emulator does not run it.
   Emulator(const bitnet::gguf::File& file, const Options& options);
   Emulator(Emulator&&) noexcept;
   Emulator& operator=(Emulator&&) noexcept;

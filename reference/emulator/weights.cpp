@@ -8,6 +8,7 @@
 
 #include "engine/gguf/gguf.h"
 #include "reference/emulator/arithmetic.h"
+#include "reference/formats/ternary.h"
 
 namespace crossval::emulation {
 namespace {
@@ -16,7 +17,9 @@ using bitnet::TensorType;
 
 class Loader {
  public:
-  Loader(const bitnet::gguf::File& file, const bitnet::Config& config) : file_(file), c_(config) {}
+  Loader(const bitnet::gguf::File& file, const bitnet::Config& config,
+         const bitnet::gguf::TernaryOptions& options, std::vector<std::vector<std::byte>>& decoded)
+      : file_(file), c_(config), options_(options), decoded_(decoded) {}
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
   bool scales_apart() const { return c_.architecture == bitnet::Architecture::bitnet; }
@@ -34,16 +37,18 @@ class Loader {
   Matrix matrix(const std::string& name, std::int64_t cols, std::int64_t rows) {
     const auto& tensor = take(name, cols, rows);
     Matrix m{tensor.data.data(), tensor.type, rows, cols, 1};
-    switch (tensor.type) {
+    if (bitnet::is_ternary(tensor.type)) m.type = TensorType::i2_s;
+    switch (m.type) {
       case TensorType::f32:
       case TensorType::f16:
       case TensorType::q6_k:
         break;
       case TensorType::i2_s:
-        if (cols % 128 != 0 || rows % 4 != 0)
+        if (cols % 128 != 0 || (tensor.type == TensorType::i2_s && rows % 4 != 0))
           file_.fail(name, "I2_S needs rows of a multiple of 128 and a multiple of 4 rows, not " +
                                std::to_string(cols) + " and " + std::to_string(rows) + "; pad the model");
-        std::memcpy(&m.scale, tensor.data.data() + rows * cols / 4, sizeof(float));
+        m.data = as_i2s(file_, tensor, options_, decoded_);
+        std::memcpy(&m.scale, m.data + rows * cols / 4, sizeof(float));
         if (!std::isfinite(m.scale)) file_.fail(name, "its weight scale is not finite; the file is damaged");
         break;
       default:
@@ -52,10 +57,13 @@ class Loader {
     return m;
   }
 
-  // Embedding or head. BF16 and Q8_0 have the engine's arithmetic (design.md 9), not bitnet.cpp's.
+  // Embedding or head. Types that only these have take the engine's arithmetic (design.md 9), not
+  // bitnet.cpp's.
   Matrix table(const std::string& name, std::int64_t cols, std::int64_t rows) {
     const auto* tensor = file_.find_tensor(name);
-    if (tensor && (tensor->type == TensorType::bf16 || tensor->type == TensorType::q8_0))
+    constexpr TensorType kOwn[] = {TensorType::bf16, TensorType::q8_0, TensorType::q5_0, TensorType::q4_k,
+                                   TensorType::q4_0};
+    if (tensor && std::ranges::find(kOwn, tensor->type) != std::end(kOwn))
       return {take(name, cols, rows).data.data(), tensor->type, rows, cols, 1};
     return matrix(name, cols, rows);
   }
@@ -97,21 +105,24 @@ class Loader {
   }
 
   [[noreturn]] void refuse_type(const bitnet::gguf::Tensor& tensor, const char* expected) const {
-    file_.fail(tensor.name, "has type " + bitnet::type_text(static_cast<std::uint32_t>(tensor.type)) +
+    file_.fail(tensor.name, "has type " + std::string(bitnet::type_name(tensor.type)) +
                                 ", which the emulator does not run; expected " + expected);
   }
 
   const bitnet::gguf::File& file_;
   const bitnet::Config& c_;
+  const bitnet::gguf::TernaryOptions& options_;
+  std::vector<std::vector<std::byte>>& decoded_;
   std::set<std::string_view> taken_;
 };
 
 }  // namespace
 
-Weights load_weights(const bitnet::gguf::File& file, const bitnet::Config& c) {
-  Loader load(file, c);
-  const bool llama = c.architecture == bitnet::Architecture::llama;
+Weights load_weights(const bitnet::gguf::File& file, const bitnet::Config& c,
+                     const bitnet::gguf::TernaryOptions& ternary) {
   Weights w;
+  Loader load(file, c, ternary, w.decoded);
+  const bool llama = c.architecture == bitnet::Architecture::llama;
   w.token_embd = load.table("token_embd.weight", c.n_embd, c.n_vocab);
   for (std::int64_t i = 0; i < c.n_layer; ++i) {
     const std::string blk = "blk." + std::to_string(i) + ".";

@@ -8,15 +8,13 @@
 #include <vector>
 
 #include "engine/formats/tensor_type.h"
+#include "engine/gguf/ternary_tensor.h"
 #include "engine/model/config.h"
-
-namespace bitnet::gguf {
-class File;
-}
 
 namespace crossval::emulation {
 
-/// I2_S, F16, F32 or Q6_K, as it lies in the file; embedding and head may be BF16 or Q8_0 too.
+/// I2_S, F16, F32 or Q6_K, as it lies in the file; embedding and head may be BF16, Q8_0, Q5_0, Q4_K or Q4_0
+/// too. Projections in other ternary formats are I2_S here.
 struct Matrix {
   const std::byte* data = nullptr;
   bitnet::TensorType type = bitnet::TensorType::f32;
@@ -42,10 +40,12 @@ struct Weights {
   Matrix head;        // (V, d): token_embd; output.weight in llama only, whatever the file holds
   std::vector<Layer> layers;
   std::vector<float> output_norm;
-  std::vector<float> rope_divisors;  // (n_rot / 2) or none
+  std::vector<float> rope_divisors;             // (n_rot / 2) or none
+  std::vector<std::vector<std::byte>> decoded;  // ternary matrices that lie otherwise in the file
 };
 
 /// Throws InputError where bitnet.cpp would refuse the file, or where the emulator does not know a type.
-Weights load_weights(const bitnet::gguf::File& file, const bitnet::Config& config);
+Weights load_weights(const bitnet::gguf::File& file, const bitnet::Config& config,
+                     const bitnet::gguf::TernaryOptions& ternary = {});
 
 }  // namespace crossval::emulation

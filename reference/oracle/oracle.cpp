@@ -22,6 +22,7 @@
 #include "engine/formats/tensor_type.h"
 #include "engine/gguf/gguf.h"
 #include "engine/kernels/thread_pool.h"
+#include "reference/formats/ternary.h"
 #include "reference/oracle/numbers.h"
 
 namespace crossval {
@@ -41,7 +42,7 @@ static_assert(FLT_EVAL_METHOD == 0, "the codes are defined in binary32");
 
 // W = scale * (codes - 1), the codes being 2 bits each in the I2_S layout.
 struct Ternary {
-  const std::byte* codes = nullptr;  // (rows, cols / 4 bytes), mapped
+  const std::byte* codes = nullptr;  // (rows, cols / 4 bytes)
   std::int64_t rows = 0;
   std::int64_t cols = 0;  // a multiple of 128
   double scale = 0;       // one for the matrix: gamma of [b1.58] (3)
@@ -49,7 +50,7 @@ struct Ternary {
 
 struct Matrix {
   const std::byte* data = nullptr;    // (rows, cols), mapped
-  TensorType type = TensorType::f32;  // or f16, bf16, q8_0, q6_k
+  TensorType type = TensorType::f32;  // or f16, bf16, q8_0, q6_k, q5_0, q4_k, q4_0
   std::int64_t rows = 0;
   std::int64_t cols = 0;
 };
@@ -69,17 +70,20 @@ struct Layer {
 };
 
 struct Weights {
-  Matrix token_embd;                // (V, d)
-  std::vector<Layer> layers;        // (n_layer)
-  std::vector<double> output_norm;  // (d)
-  Matrix head;                      // (V, d): output.weight, or token_embd again
-  std::vector<double> frequencies;  // (n_rot / 2): angle of each pair per position
-  std::vector<float> f16_values;    // (65536): what each binary16 number is worth
+  Matrix token_embd;                            // (V, d)
+  std::vector<Layer> layers;                    // (n_layer)
+  std::vector<double> output_norm;              // (d)
+  Matrix head;                                  // (V, d): output.weight, or token_embd again
+  std::vector<double> frequencies;              // (n_rot / 2): angle of each pair per position
+  std::vector<float> f16_values;                // (65536): what each binary16 number is worth
+  std::vector<std::vector<std::byte>> decoded;  // ternary matrices that lie otherwise in the file
 };
 
 class Loader {
  public:
-  explicit Loader(const bitnet::gguf::File& file) : file_(file) {}
+  Loader(const bitnet::gguf::File& file, const bitnet::gguf::TernaryOptions& options,
+         std::vector<std::vector<std::byte>>& decoded)
+      : file_(file), options_(options), decoded_(decoded) {}
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
 
@@ -98,14 +102,15 @@ class Loader {
 
   Ternary ternary(const std::string& name, std::int64_t cols, std::int64_t rows) {
     const auto& tensor = take(name, cols, rows);
-    if (tensor.type != TensorType::i2_s) refuse_type(tensor, "I2_S");
-    if (cols % 128 != 0 || rows % 4 != 0)
+    if (!bitnet::is_ternary(tensor.type)) refuse_type(tensor, "ternary weights, such as I2_S");
+    if (cols % 128 != 0 || (tensor.type == TensorType::i2_s && rows % 4 != 0))
       file_.fail(name, "I2_S needs rows of a multiple of 128 and a multiple of 4 rows, not " +
                            std::to_string(cols) + " and " + std::to_string(rows) + "; pad the model");
     float scale = 0;
-    std::memcpy(&scale, tensor.data.data() + rows * cols / 4, 4);  // it follows the codes
+    const std::byte* codes = as_i2s(file_, tensor, options_, decoded_);
+    std::memcpy(&scale, codes + rows * cols / 4, 4);  // it follows the codes
     if (!std::isfinite(scale)) file_.fail(name, "its weight scale is not finite; the file is damaged");
-    return {tensor.data.data(), rows, cols, scale};
+    return {codes, rows, cols, scale};
   }
 
   Matrix matrix(const std::string& name, std::int64_t cols, std::int64_t rows) {
@@ -116,9 +121,12 @@ class Loader {
       case TensorType::bf16:
       case TensorType::q8_0:
       case TensorType::q6_k:
+      case TensorType::q5_0:
+      case TensorType::q4_k:
+      case TensorType::q4_0:
         break;
       default:
-        refuse_type(tensor, "F32, F16, BF16, Q8_0 or Q6_K");
+        refuse_type(tensor, "F32, F16, BF16, Q8_0, Q6_K, Q5_0, Q4_K or Q4_0");
     }
     return {tensor.data.data(), tensor.type, rows, cols};
   }
@@ -147,18 +155,19 @@ class Loader {
   }
 
   [[noreturn]] void refuse_type(const bitnet::gguf::Tensor& tensor, const char* expected) const {
-    file_.fail(tensor.name, "has type " +
-                                std::string(bitnet::type_name(static_cast<std::uint32_t>(tensor.type))) +
+    file_.fail(tensor.name, "has type " + std::string(bitnet::type_name(tensor.type)) +
                                 ", which the oracle does not run; expected " + expected);
   }
 
   const bitnet::gguf::File& file_;
+  const bitnet::gguf::TernaryOptions& options_;
+  std::vector<std::vector<std::byte>>& decoded_;
   std::set<std::string_view> taken_;
 };
 
-Weights load(const bitnet::gguf::File& file, const Config& c) {
-  Loader load(file);
+Weights load(const bitnet::gguf::File& file, const Config& c, const bitnet::gguf::TernaryOptions& options) {
   Weights w;
+  Loader load(file, options, w.decoded);
   w.token_embd = load.matrix("token_embd.weight", c.n_embd, c.n_vocab);
   for (std::int64_t i = 0; i < c.n_layer; ++i) {
     const std::string blk = "blk." + std::to_string(i) + ".";
@@ -320,6 +329,45 @@ void decode_q8_0(const std::byte* row, std::int64_t n, float* weights) {
   }
 }
 
+// Q4_0: 18 bytes hold 32 weights, a binary16 scale and codes of four bits: those of the first 16 in the lower
+// halves of 16 bytes.
+void decode_q4_0(const std::byte* row, std::int64_t n, float* weights) {
+  for (std::int64_t k = 0; k < n; ++k) {
+    const std::byte* block = row + k / 32 * 18;
+    const auto both = std::to_integer<int>(block[2 + k % 16]);
+    const int code = k % 32 < 16 ? both % 16 : both / 16;
+    weights[k] = static_cast<float>(numbers::f16_value(word(block)) * (code - 8));
+  }
+}
+
+// Q5_0: 22 bytes: the same with the fifth bits of the codes in 32 bits after the scale.
+void decode_q5_0(const std::byte* row, std::int64_t n, float* weights) {
+  for (std::int64_t k = 0; k < n; ++k) {
+    const std::byte* block = row + k / 32 * 22;
+    const auto both = std::to_integer<int>(block[6 + k % 16]);
+    const int fifth = std::to_integer<int>(block[2 + k % 32 / 8]) >> (k % 8) & 1;
+    const int code = (k % 32 < 16 ? both % 16 : both / 16) + 16 * fifth;
+    weights[k] = static_cast<float>(numbers::f16_value(word(block)) * (code - 16));
+  }
+}
+
+// Q4_K: 144 bytes hold 256 weights: binary16 scales of scales and offsets, these with six bits each for 32
+// weights in 12 bytes, codes of four bits. d scale code - m offset, which is exact in double, is rounded
+// once.
+void decode_q4_k(const std::byte* row, std::int64_t n, float* weights) {
+  for (std::int64_t k = 0; k < n; ++k) {
+    const std::byte* block = row + k / 256 * 144;
+    const auto six = [&](std::int64_t i) { return std::to_integer<int>(block[4 + i]); };
+    const std::int64_t part = k % 256 / 32;
+    const int scale = part < 4 ? six(part) % 64 : six(part + 4) % 16 + six(part - 4) / 64 * 16;
+    const int offset = part < 4 ? six(part + 4) % 64 : six(part + 4) / 16 + six(part) / 64 * 16;
+    const auto both = std::to_integer<int>(block[16 + part / 2 * 32 + k % 32]);
+    const int code = part % 2 == 0 ? both % 16 : both / 16;
+    weights[k] = static_cast<float>(numbers::f16_value(word(block)) * scale * code -
+                                    numbers::f16_value(word(block + 2)) * offset);
+  }
+}
+
 // Q6_K: 210 bytes hold 256 weights: 128 bytes with the lower four bits of each, 64 with the upper two, 16
 // int8 scales for 16 weights each, and the binary16 scale of these (reference-semantics 6.11). The product
 // has at most 24 bits.
@@ -359,7 +407,7 @@ void round_to_blocks(double* x, std::int64_t n) {
 struct Oracle::Impl {
   Impl(const bitnet::gguf::File& file, const Options& given)
       : c(bitnet::read_config(file)),
-        w(load(file, c)),
+        w(load(file, c, given.ternary)),
         options(given),
         pool(given.threads > 0 ? given.threads : bitnet::physical_cores()) {
     s.layers.resize(c.n_layer);
@@ -671,6 +719,15 @@ struct Oracle::Impl {
         break;
       case TensorType::q6_k:
         decode_q6_k(m.data + r * m.cols / 256 * 210, m.cols, row);
+        break;
+      case TensorType::q5_0:
+        decode_q5_0(m.data + r * m.cols / 32 * 22, m.cols, row);
+        break;
+      case TensorType::q4_k:
+        decode_q4_k(m.data + r * m.cols / 256 * 144, m.cols, row);
+        break;
+      case TensorType::q4_0:
+        decode_q4_0(m.data + r * m.cols / 32 * 18, m.cols, row);
         break;
       default:
         std::memcpy(row, m.data + r * m.cols * 4, m.cols * 4);

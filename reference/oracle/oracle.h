@@ -9,18 +9,16 @@
 #include <span>
 #include <vector>
 
+#include "engine/gguf/ternary_tensor.h"
 #include "engine/model/config.h"
 #include "engine/model/operation.h"
 #include "engine/model/taps.h"
 
-namespace bitnet::gguf {
-class File;
-}
-
 namespace crossval {
 
 struct OracleOptions {
-  int threads = 0;          // 0: one per physical core. Changes no bit of any result.
+  int threads = 0;                            // 0: one per physical core. Changes no bit of any result.
+  bitnet::gguf::TernaryOptions ternary = {};  // how ternary tensors lie where the file does not say it
   bool round_taps = false;  // every tap is rounded to binary32 before it is used: the oracle's self-noise
 };
 
@@ -36,8 +34,9 @@ class Oracle {
     std::function<void(bitnet::TapId, std::span<const std::int64_t> offsets, std::span<double> values)> show;
   };
 
-  /// The file must outlive the oracle: its weights stay where they are mapped. Throws InputError that names
-  /// the tensor when one is missing, surplus, misshapen, of another type, or holds what cannot be a weight.
+  /// The file must outlive the oracle: weights that lie as I2_S on x86 stay where they are mapped. Throws
+  /// InputError that names the tensor when one is missing, surplus, misshapen, of another type, or holds what
+  /// cannot be a weight.
   Oracle(const bitnet::gguf::File& file, const Options& options);
   Oracle(Oracle&&) noexcept;
   Oracle& operator=(Oracle&&) noexcept;

@@ -21,6 +21,21 @@ float weight_at(const q8_0::Block* w, std::int64_t k) {
   const q8_0::Block& block = w[k / q8_0::Block::kElements];
   return f16_to_f32(block.d) * static_cast<float>(block.codes[k % q8_0::Block::kElements]);
 }
+float weight_at(const q5_0::Block* w, std::int64_t k) {
+  const q5_0::Block& block = w[k / q5_0::Block::kElements];
+  return f16_to_f32(block.d) * static_cast<float>(q5_0::value_at(block, k % q5_0::Block::kElements));
+}
+float weight_at(const q4_0::Block* w, std::int64_t k) {
+  const q4_0::Block& block = w[k / q4_0::Block::kElements];
+  return f16_to_f32(block.d) * static_cast<float>(q4_0::value_at(block, k % q4_0::Block::kElements));
+}
+float weight_at(const q4_k::Block* w, std::int64_t k) {
+  const q4_k::Block& block = w[k / q4_k::Block::kElements];
+  const std::int64_t e = k % q4_k::Block::kElements;
+  const q4_k::Part part = q4_k::part_at(block, e / 32);
+  return f16_to_f32(block.d) * static_cast<float>(part.scale * q4_k::code_at(block, e)) -
+         f16_to_f32(block.m) * static_cast<float>(part.offset);
+}
 
 template <class T>
 float dot_f32(const T* w, const float* x, std::int64_t n) {
@@ -72,11 +87,38 @@ void matmul_q8_0(const q8_0::Block* w, std::int64_t n, std::int64_t row_begin, s
   matmul(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
 }
 
+void matmul_q5_0(const q5_0::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                 const float* x, std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
+  matmul(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
+}
+
+void matmul_q4_k(const q4_k::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                 const float* x, std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
+  matmul(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
+}
+
+void matmul_q4_0(const q4_0::Block* w, std::int64_t n, std::int64_t row_begin, std::int64_t row_end,
+                 const float* x, std::int64_t rows, std::int64_t x_stride, float* y, std::int64_t y_stride) {
+  matmul(w, n, row_begin, row_end, x, rows, x_stride, y, y_stride);
+}
+
 void decode_bf16(const bf16* row, std::int64_t n, float* y) {
   decode(row, n, y);
 }
 
 void decode_q8_0(const q8_0::Block* row, std::int64_t n, float* y) {
+  decode(row, n, y);
+}
+
+void decode_q5_0(const q5_0::Block* row, std::int64_t n, float* y) {
+  decode(row, n, y);
+}
+
+void decode_q4_k(const q4_k::Block* row, std::int64_t n, float* y) {
+  decode(row, n, y);
+}
+
+void decode_q4_0(const q4_0::Block* row, std::int64_t n, float* y) {
   decode(row, n, y);
 }
 
