@@ -312,6 +312,15 @@ Json checks(const gguf::File& file, const InspectOptions& options) {
   return list.take();
 }
 
+Json layout(const LayoutFinding& finding) {
+  Json entry = {{"layout", nullptr}, {"because", finding.because}, {"readings", Json::array()}};
+  if (finding.layout) entry["layout"] = to_string(*finding.layout);
+  for (const LayoutReading& r : finding.readings)
+    entry["readings"].push_back(
+        {{"layout", to_string(r.layout)}, {"nats_per_token", number(r.nats_per_token)}});
+  return entry;
+}
+
 Json compatibility(const gguf::File& file) {
   Json list = Json::array();
   for (const Compatibility& c : judge_compatibility(file)) {
@@ -344,6 +353,7 @@ Json inspect(const gguf::File& file, const InspectOptions& options) {
   for (const auto& tensor : file.tensors()) report["tensors"].push_back(tensor_entry(tensor));
   report["types"] = types(file);
   if (Json t = ternary_summary(file, options); !t.is_null()) report["ternary"] = std::move(t);
+  if (options.layout) report["i2s_layout"] = layout(*options.layout);
   report["checks"] = checks(file, options);
   report["compatibility"] = compatibility(file);
   const auto repeated = options.repeated_input ? options.repeated_input() : std::nullopt;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/cli/layout_search.h"
 #include "engine/gguf/gguf.h"
 #include "engine/gguf/ternary_tensor.h"
 
@@ -21,6 +22,7 @@ struct RepeatedInput {
 struct InspectOptions {
   bool read_weights = true;      // count ternary weights, look for damaged values; reads the whole file
   gguf::TernaryOptions ternary;  // how they lie, where the file does not say it
+  std::optional<LayoutFinding> layout;  // what was found out of it
   /// Runs the model; left out, or nothing returned: the share is not reported.
   std::function<std::optional<RepeatedInput>()> repeated_input;
 };
@@ -33,8 +35,9 @@ struct InspectOptions {
 ///   tensors: [{name, type, type_number, shape, bytes, offset, scale?}],
 ///   types: [{type, tensors, elements, bytes}],
 ///   ternary: {tensors, weights, minus, zero, plus, invalid, scale_min, scale_max} (when there are ternary
-///   tensors; `invalid` counts codes 3 of I2_S), checks: [{name, ok, message}], compatibility: [{program,
-///   loads, because, remarks}], repeated_input: {steps, repeats, share}.
+///   tensors; `invalid` counts codes 3 of I2_S), i2s_layout: {layout (null: not determined), because,
+///   readings: [{layout, nats_per_token}]} (when it was looked for), checks: [{name, ok, message}],
+///   compatibility: [{program, loads, because, remarks}], repeated_input: {steps, repeats, share}.
 /// Numbers that are not finite are the strings "nan", "inf", "-inf".
 nlohmann::ordered_json inspect(const gguf::File& file, const InspectOptions& options = {});
 

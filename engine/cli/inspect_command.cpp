@@ -33,11 +33,20 @@ std::optional<RepeatedInput> run_model(const Flags& flags, const gguf::TernaryOp
 
 void run(const Flags& flags) {
   const auto file = gguf::File::open(flags.model);
-  const gguf::TernaryOptions ternary = ternary_options(flags.layout);
-  const auto report =
-      inspect(file, {.read_weights = !flags.header_only, .ternary = ternary, .repeated_input = [&] {
-                       return run_model(flags, ternary);
-                     }});
+  LayoutFlags layout = flags.layout;
+  std::optional<LayoutFinding> finding;
+  if (layout.layout == "auto") {
+    if (flags.header_only)
+      throw InputError(
+          "--layout auto: runs the model, for which --header-only leaves no weights; leave one out");
+    finding = find_layout(flags.model);
+    layout.layout = finding->layout ? to_string(*finding->layout) : "";
+  }
+  const gguf::TernaryOptions ternary = ternary_options(layout);
+  const auto report = inspect(file, {.read_weights = !flags.header_only,
+                                     .ternary = ternary,
+                                     .layout = finding,
+                                     .repeated_input = [&] { return run_model(flags, ternary); }});
   if (flags.json)
     std::cout << report.dump(2) << "\n";
   else
@@ -59,6 +68,9 @@ void add_inspect(CLI::App& app) {
       ->check(CLI::Range(0, 1 << 20));
   command->add_flag("--header-only", flags->header_only, "read no weights and do not run the model");
   add_layout_flags(command, flags->layout);
+  command->get_option("--layout")
+      ->description(
+          "layout of I2_S where the file names none: x86, arm, 4-row, or auto: found by running the model");
   command->add_flag("--json", flags->json, "JSON alone on stdout");
   command->callback([flags] { run(*flags); });
 }

@@ -139,6 +139,12 @@ std::string inspect_text(const Json& report) {
   put_keys(out, report);
   put_tensors(out, report);
   put_totals(out, report);
+  if (report.contains("i2s_layout")) {
+    const Json& found = report.at("i2s_layout");
+    out << "\nlayout of I2_S: "
+        << (found.at("layout").is_null() ? "x86, not determined" : found.at("layout").get<std::string>())
+        << " (" << found.at("because").get<std::string>() << ")\n";
+  }
   put_checks(out, report);
   put_compatibility(out, report);
   if (report.contains("repeated_input")) {

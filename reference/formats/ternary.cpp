@@ -183,7 +183,7 @@ const std::byte* as_i2s(const bitnet::gguf::File& file, const bitnet::gguf::Tens
     if (x.weight != 0 && scale.value_or(x.scale) != x.scale)
       file.fail(tensor.name, "the scale in " + place() + " is " + std::to_string(x.scale) +
                                  ", further up it is " + std::to_string(*scale));
-    if (x.weight != 0) scale = x.scale;
+    if (x.weight != 0 && !scale) scale = x.scale;
     out[e / 128 * 32 + e % 32] |= static_cast<std::byte>((x.weight + 1) << (6 - 2 * (e % 128 / 32)));
   }
   // BitNet-rs's loader and quantizer mean different weights by a code; all three tell that it was the latter.
