@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <limits>
 #include <string>
 
@@ -17,16 +18,20 @@ bool finite(float x) {
   return x - x == 0.0f;
 }
 
-/// The largest logit, minus infinity if there is none. Comparisons with NaN are false, so NaN never wins.
-float largest(std::span<const float> logits) {
-  std::array<float, 16> best;  // independent, so that the loop runs at full width; a maximum has no order
+// Logits whose maximum tells whether one of them can be among the best.
+constexpr std::size_t kBlock = 256;
+
+/// The largest logit of a block, minus infinity if there is none. Comparisons with NaN are false, so NaN
+/// never wins.
+float largest(std::span<const float, kBlock> block) {
+  // Independent, and so many that the compiler keeps the loop and runs it at full width; a maximum has no
+  // order.
+  std::array<float, 64> best;
   best.fill(kLowest);
-  std::size_t i = 0;
-  for (; i + best.size() <= logits.size(); i += best.size()) {
-    for (std::size_t j = 0; j < best.size(); ++j) best[j] = logits[i + j] > best[j] ? logits[i + j] : best[j];
-  }
-  for (; i < logits.size(); ++i) best[0] = logits[i] > best[0] ? logits[i] : best[0];
-  for (const float b : best) best[0] = b > best[0] ? b : best[0];
+  for (std::size_t i = 0; i < kBlock; i += best.size())
+    for (std::size_t j = 0; j < best.size(); ++j) best[j] = block[i + j] > best[j] ? block[i + j] : best[j];
+  for (std::size_t half = best.size() / 2; half > 0; half /= 2)
+    for (std::size_t j = 0; j < half; ++j) best[j] = best[j + half] > best[j] ? best[j + half] : best[j];
   return best[0];
 }
 
@@ -35,6 +40,11 @@ double weight(float logit, float best, double temperature) {
   if (logit == best) return 1.0;  // also where both are infinite
   return exp_of_negative((static_cast<double>(logit) - static_cast<double>(best)) / temperature);
 }
+
+/// The order of candidates.
+constexpr auto better = [](const auto& a, const auto& b) {
+  return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+};
 
 /// What min_p asks of a weight; the best has 1 and always meets it.
 double least_weight(float min_p) {
@@ -58,13 +68,14 @@ Sampler::Sampler(const SamplingParams& params) : params_(params), random_(params
 
 Token Sampler::sample(std::span<const float> logits, std::span<const Token> history) {
   logits = penalise(logits, history);
-  const float best = largest(logits);
+  const float best = measure_blocks(logits);
   if (best == kLowest) throw SystemError("sampling: no logit is a number above minus infinity");
   if (params_.temperature <= 0)
     return static_cast<Token>(std::find(logits.begin(), logits.end(), best) - logits.begin());
 
   if (params_.top_k > 0 && static_cast<std::size_t>(params_.top_k) < logits.size()) {
-    select_top(logits, static_cast<std::size_t>(params_.top_k));
+    collect_top(logits, static_cast<std::size_t>(params_.top_k));
+    sort_candidates();
     if (params_.top_p < 1) {
       double total = 0;
       for (const Candidate& c : candidates_) total += weight(c.logit, best, 1.0);
@@ -99,58 +110,96 @@ std::span<const float> Sampler::penalise(std::span<const float> logits, std::spa
   return penalised_;
 }
 
-/// Leaves in candidates_ the `k` best, sorted, or all above minus infinity where they are fewer.
-void Sampler::select_top(std::span<const float> logits, std::size_t k) {
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+/// Leaves the largest logit of each block in maxima_ and returns that of all.
+float Sampler::measure_blocks(std::span<const float> logits) {
+  maxima_.clear();
+  maxima_.reserve(logits.size() / kBlock + 1);
+  float best = kLowest;
+  const auto measure = [&](std::span<const float, kBlock> block) {
+    maxima_.push_back(largest(block));
+    best = maxima_.back() > best ? maxima_.back() : best;
   };
-  // Logits above a threshold are collected; whenever the buffer is full it is cut back to its k best, and the
-  // threshold rises to the last of them. One that equals the threshold has a higher id than those kept and
-  // loses.
+  for (; logits.size() >= kBlock; logits = logits.subspan(kBlock)) measure(logits.first<kBlock>());
+  if (logits.empty()) return best;
+  std::array<float, kBlock> rest;
+  rest.fill(kLowest);
+  std::copy(logits.begin(), logits.end(), rest.begin());
+  measure(rest);
+  return best;
+}
+
+/// Leaves in candidates_ the `k` best, or all above minus infinity where they are fewer.
+void Sampler::collect_top(std::span<const float> logits, std::size_t k) {
+  // The k-th largest of the blocks' maxima is a threshold: so many logits reach it. Logits from there on are
+  // collected; whenever the buffer is full it is cut back to its k best, and the threshold rises to the last
+  // of them. One that equals that threshold has a higher id than those kept and loses.
+  float threshold = kLowest;
+  if (maxima_.size() >= k) {
+    ordered_ = maxima_;
+    const auto kth = ordered_.begin() + static_cast<std::ptrdiff_t>(k) - 1;
+    std::nth_element(ordered_.begin(), kth, ordered_.end(), std::greater<>());
+    threshold = *kth;
+  }
+  bool may_equal = threshold > kLowest;
+  const auto may_be_kept = [&](float x) { return x > threshold || (may_equal && x == threshold); };
+
   const std::size_t full = std::min(2 * k + 256, logits.size() + 1);
   candidates_.clear();
   candidates_.reserve(full);
-  float threshold = kLowest;
   const auto cut = [&] {
     if (candidates_.size() <= k) return;
     std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(k) - 1,
                      candidates_.end(), better);
     candidates_.resize(k);
     threshold = candidates_[k - 1].logit;
+    may_equal = false;
   };
-  constexpr std::size_t kBlock = 64;
-  for (std::size_t begin = 0; begin < logits.size(); begin += kBlock) {
-    const std::size_t end = std::min(begin + kBlock, logits.size());
-    int any = 0;
-    for (std::size_t i = begin; i < end; ++i) any |= logits[i] > threshold ? 1 : 0;
-    if (any == 0) continue;
-    for (std::size_t i = begin; i < end; ++i) {
-      if (!(logits[i] > threshold)) continue;
+  for (std::size_t block = 0; block < maxima_.size(); ++block) {
+    if (!may_be_kept(maxima_[block])) continue;
+    const std::size_t end = std::min((block + 1) * kBlock, logits.size());
+    for (std::size_t i = block * kBlock; i < end; ++i) {
+      if (!may_be_kept(logits[i])) continue;
       candidates_.push_back({logits[i], static_cast<Token>(i)});
       if (candidates_.size() == full) cut();
     }
   }
   cut();
+}
+
+void Sampler::sort_candidates() {
   std::sort(candidates_.begin(), candidates_.end(), better);
+}
+
+/// Leaves the weight of each logit in weights_ and returns their sum, added in the order of the ids.
+double Sampler::weigh_all(std::span<const float> logits, float best, double temperature) {
+  weights_.resize(logits.size());
+  for (std::size_t i = 0; i < logits.size(); ++i) weights_[i] = weight(logits[i], best, temperature);
+  double total = 0;
+  for (const double w : weights_) total += w;
+  return total;
 }
 
 /// Leaves in candidates_ the fewest best that reach top_p.
 void Sampler::select_top_p(std::span<const float> logits, float best) {
-  double total = 0;
-  for (const float x : logits) total += weight(x, best, 1.0);
-  const double wanted = static_cast<double>(params_.top_p) * total;
+  const double wanted = static_cast<double>(params_.top_p) * weigh_all(logits, best, 1.0);
   for (std::size_t k = 256;; k *= 8) {
     k = std::min(k, logits.size());
-    select_top(logits, k);
+    collect_top(logits, k);
+    const bool all = candidates_.size() < k || k == logits.size();
+    // Too few by far more than the order of additions can change need not be sorted.
     double sum = 0;
+    for (const Candidate& c : candidates_) sum += weights_[static_cast<std::size_t>(c.id)];
+    if (!all && sum < wanted * (1 - 1e-9)) continue;
+    sort_candidates();
+    sum = 0;
     for (std::size_t kept = 0; kept < candidates_.size(); ++kept) {
-      sum += weight(candidates_[kept].logit, best, 1.0);
+      sum += weights_[static_cast<std::size_t>(candidates_[kept].id)];
       if (sum >= wanted) {
         candidates_.resize(kept + 1);
         return;
       }
     }
-    if (candidates_.size() < k || k == logits.size()) return;  // there are no more
+    if (all) return;
   }
 }
 
@@ -178,13 +227,14 @@ Token Sampler::draw_candidate(float best) {
 
 /// Among all, in the order of their ids, after min_p and the temperature.
 Token Sampler::draw_any(std::span<const float> logits, float best) {
-  weights_.resize(logits.size());
-  const bool all = params_.min_p <= 0;
-  const double least = least_weight(params_.min_p);
-  double total = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const bool kept = all || weight(logits[i], best, 1.0) >= least;
-    total += weights_[i] = kept ? weight(logits[i], best, static_cast<double>(params_.temperature)) : 0.0;
+  double total = weigh_all(logits, best, static_cast<double>(params_.temperature));
+  if (params_.min_p > 0) {
+    const double least = least_weight(params_.min_p);
+    total = 0;
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      if (!(weight(logits[i], best, 1.0) >= least)) weights_[i] = 0;
+      total += weights_[i];
+    }
   }
   const double target = random_.uniform() * total;
   double sum = 0;

@@ -43,7 +43,10 @@ class Sampler {
   };
 
   std::span<const float> penalise(std::span<const float> logits, std::span<const Token> history);
-  void select_top(std::span<const float> logits, std::size_t k);
+  float measure_blocks(std::span<const float> logits);
+  void collect_top(std::span<const float> logits, std::size_t k);
+  void sort_candidates();
+  double weigh_all(std::span<const float> logits, float best, double temperature);
   void select_top_p(std::span<const float> logits, float best);
   Token draw_candidate(float best);
   Token draw_any(std::span<const float> logits, float best);
@@ -51,7 +54,9 @@ class Sampler {
   SamplingParams params_;
   Random random_;
   std::vector<float> penalised_;
-  std::vector<Candidate> candidates_;  // sorted, the best first
+  std::vector<float> maxima_;          // of each block of logits
+  std::vector<float> ordered_;         // the same for choosing one of them
+  std::vector<Candidate> candidates_;  // sorted, the best first, once they have been chosen
   std::vector<double> weights_;
 };
 

@@ -3,17 +3,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <set>
 
 #include "engine/error.h"
+#include "engine/generate/test_sampling.h"
 #include "engine/test_allocations.h"
 
 namespace bitnet {
 namespace {
+
+using namespace testing_support;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -30,61 +31,6 @@ std::vector<float> random_logits(std::size_t n, std::uint64_t seed, float scale 
   return logits;
 }
 
-/// The same rules by sorting everything, in double with the host's exp: what each token's probability should
-/// be.
-std::map<Token, double> plain_probabilities(std::vector<float> logits, const SamplingParams& p,
-                                            std::span<const Token> history) {
-  std::vector<bool> penalised(logits.size());
-  const std::size_t window =
-      p.repetition_window < 0 ? history.size() : static_cast<std::size_t>(p.repetition_window);
-  for (std::size_t i = 0; i < history.size() && i < window; ++i) {
-    const auto token = static_cast<std::size_t>(history[history.size() - 1 - i]);
-    if (penalised[token]) continue;
-    penalised[token] = true;
-    logits[token] =
-        logits[token] > 0 ? logits[token] / p.repetition_penalty : logits[token] * p.repetition_penalty;
-  }
-  std::vector<Token> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto logit = [&](Token t) { return static_cast<double>(logits[static_cast<std::size_t>(t)]); };
-  std::stable_sort(order.begin(), order.end(), [&](Token a, Token b) { return logit(a) > logit(b); });
-  const auto probabilities = [&](double temperature) {
-    std::vector<double> w;
-    for (const Token t : order) w.push_back(std::exp((logit(t) - logit(order[0])) / temperature));
-    const double total = std::accumulate(w.begin(), w.end(), 0.0);
-    for (double& x : w) x /= total;
-    return w;
-  };
-  if (p.top_k > 0) order.resize(std::min(order.size(), static_cast<std::size_t>(p.top_k)));
-  if (p.top_p < 1) {
-    const auto w = probabilities(1);
-    double sum = 0;
-    std::size_t kept = 0;
-    while (kept < w.size()) {
-      sum += w[kept++];
-      if (sum >= static_cast<double>(p.top_p)) break;
-    }
-    order.resize(kept);
-  }
-  if (p.min_p > 0) {
-    const auto w = probabilities(1);
-    std::size_t kept = 1;
-    while (kept < w.size() && w[kept] >= static_cast<double>(p.min_p) * w[0]) ++kept;
-    order.resize(kept);
-  }
-  const auto w = probabilities(static_cast<double>(p.temperature));
-  std::map<Token, double> out;
-  for (std::size_t i = 0; i < order.size(); ++i) out[order[i]] = w[i];
-  return out;
-}
-
-/// The chi-square value that a right sampler exceeds once in 3.5 million runs (Wilson and Hilferty, 5
-/// deviations).
-double chi_square_limit(double degrees) {
-  const double a = 2 / (9 * degrees);
-  return degrees * std::pow(1 - a + 5 * std::sqrt(a), 3);
-}
-
 void expect_distribution(const std::vector<float>& logits, const SamplingParams& params,
                          const std::vector<Token>& history = {}, int draws = 40000) {
   const auto expected = plain_probabilities(logits, params, history);
@@ -93,27 +39,9 @@ void expect_distribution(const std::vector<float>& logits, const SamplingParams&
   for (int i = 0; i < draws; ++i) ++count[sampler.sample(logits, history)];
   for (const auto& [token, n] : count)
     ASSERT_TRUE(expected.contains(token)) << token << " drawn " << n << " times";
-  // Cells with fewer than 10 expected draws are put together.
-  double chi_square = 0;
-  double rest_expected = 0;
-  double rest = 0;
-  int cells = 0;
-  const auto add = [&](double observed, double wanted) {
-    chi_square += (observed - wanted) * (observed - wanted) / wanted;
-    ++cells;
-  };
-  for (const auto& [token, probability] : expected) {
-    const double wanted = probability * draws;
-    if (wanted >= 10) {
-      add(count[token], wanted);
-    } else {
-      rest_expected += wanted;
-      rest += count[token];
-    }
-  }
-  if (rest_expected >= 10) add(rest, rest_expected);
-  if (cells > 1) {
-    EXPECT_LT(chi_square, chi_square_limit(cells - 1)) << cells << " cells";
+  const ChiSquare found = chi_square(expected, count, draws, 10);
+  if (found.cells > 1) {
+    EXPECT_LT(found.value, chi_square_limit(found.cells - 1)) << found.cells << " cells";
   }
 }
 
