@@ -65,7 +65,7 @@ const std::vector<Subject>& subjects() {
     small.head_dim = 64;
     small.n_ctx = kLength;
     small.n_vocab = 272;
-    std::vector<SynthShape> shapes(5, small);
+    std::vector<SynthShape> shapes(7, small);
     shapes[0].n_layer = 2;
     shapes[1].architecture = "bitnet-25";
     shapes[1].embedding = TensorType::q6_k;
@@ -83,6 +83,15 @@ const std::vector<Subject>& subjects() {
     shapes[4].n_head = 2;
     shapes[4].n_head_kv = 1;
     shapes[4].head_dim = 128;
+    shapes[5].architecture = "llama";
+    shapes[5].untied = true;
+    shapes[5].biases = true;
+    shapes[5].rope_freqs = true;
+    shapes[6].architecture = "llama";
+    shapes[6].factors = true;
+    shapes[6].n_head = 2;
+    shapes[6].n_head_kv = 1;
+    shapes[6].head_dim = 256;
     std::vector<Subject> made;
     for (const SynthShape& shape : shapes) made.emplace_back(shape);
     return made;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 namespace crossval {
 
@@ -58,14 +59,16 @@ std::optional<bitnet::Operation> LocalInputs::operation(TapId output) const {
 }
 
 std::vector<std::int64_t> integer_products(std::span<const float> output, std::span<const float> input,
-                                           float weight_scale) {
+                                           const bitnet::Projection& projection) {
   double largest = 1e-5;
   for (float x : input) largest = std::max(largest, std::abs(static_cast<double>(x)));
   const float activation_scale = static_cast<float>(127.0 / largest);
   std::vector<std::int64_t> products;
   products.reserve(output.size());
-  for (float y : output) {
-    const double exact = static_cast<double>(y) * activation_scale / weight_scale;
+  for (std::size_t r = 0; r < output.size(); ++r) {
+    double y = static_cast<double>(output[r]);
+    if (!projection.bias.empty()) y -= static_cast<double>(projection.bias[r]);
+    const double exact = y / projection.factor * activation_scale / projection.matrix.scale;
     const double nearest = std::nearbyint(exact);
     const bool explained =
         std::isfinite(exact) && std::abs(exact - nearest) <= 0.25 && std::abs(nearest) < 0x1p40;
@@ -75,25 +78,25 @@ std::vector<std::int64_t> integer_products(std::span<const float> output, std::s
   return products;
 }
 
-float projection_scale(const bitnet::Weights& weights, TapId id) {
+const bitnet::Projection& projection_of(const bitnet::Weights& weights, TapId id) {
   const bitnet::LayerWeights& l = weights.layers.at(static_cast<std::size_t>(id.layer));
   switch (id.tap) {
     case Tap::q_proj:
-      return l.attn_q.scale;
+      return l.attn_q;
     case Tap::k_proj:
-      return l.attn_k.scale;
+      return l.attn_k;
     case Tap::v_proj:
-      return l.attn_v.scale;
+      return l.attn_v;
     case Tap::attn_out:
-      return l.attn_output.scale;
+      return l.attn_output;
     case Tap::ffn_gate:
-      return l.ffn_gate.scale;
+      return l.ffn_gate;
     case Tap::ffn_up:
-      return l.ffn_up.scale;
+      return l.ffn_up;
     case Tap::ffn_down:
-      return l.ffn_down.scale;
+      return l.ffn_down;
     default:
-      return 1;
+      throw std::logic_error(bitnet::to_string(id) + " is no projection");
   }
 }
 

@@ -36,13 +36,14 @@ class LocalInputs {
   std::map<TapId, std::vector<float>> history_;  // Kcur#2 and Vcur: [positions][G*hd]
 };
 
-/// The integer products behind rows of a ternary projection: y = fl(fl(I / s) * weight_scale) turned round,
-/// with s from formula 3.2 of the input row. Exact while |I| < 2^22; a value that no integer explains becomes
-/// INT64_MIN.
+/// The integer products behind a row of a ternary projection: y = fl(fl(I / s) * weight_scale), times the
+/// factor and plus the bias where there are such, turned round, with s from formula 3.2 of the input row.
+/// Exact while |I| < 2^22, where there is a factor or a bias 2^20 (of the bias, in units of I, too); a value
+/// that no integer explains becomes INT64_MIN.
 std::vector<std::int64_t> integer_products(std::span<const float> output, std::span<const float> input,
-                                           float weight_scale);
+                                           const bitnet::Projection& projection);
 
-/// The scale of the ternary matrix behind a projection's tap.
-float projection_scale(const bitnet::Weights& weights, TapId tap);
+/// What is behind a projection's tap. Throws std::logic_error for another tap.
+const bitnet::Projection& projection_of(const bitnet::Weights& weights, TapId tap);
 
 }  // namespace crossval

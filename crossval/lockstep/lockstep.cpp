@@ -263,11 +263,11 @@ Lockstep::Integers Lockstep::integers(const Tensor& output, const bitnet::Operat
   const bitnet::OperationInputs inputs = bitnet::inputs_of(config, output.id);
   if (!inputs.integer_product) return {};
   const std::int64_t width = bitnet::tap_width(config, inputs.a->tap, 0);
-  const float scale = projection_scale(model.weights(), output.id);
+  const bitnet::Projection& projection = projection_of(model.weights(), output.id);
   Integers rows;
   for (std::int64_t i = 0; i < output.rows(); ++i)
-    rows.push_back(
-        integer_products(output.row(i), {operation.a + i * width, static_cast<std::size_t>(width)}, scale));
+    rows.push_back(integer_products(output.row(i), {operation.a + i * width, static_cast<std::size_t>(width)},
+                                    projection));
   return rows;
 }
 

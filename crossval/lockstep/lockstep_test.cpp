@@ -165,7 +165,7 @@ TEST_F(LockstepTest, ScaleAloneFailsByTheNormRatio) {
 TEST_F(LockstepTest, OneWrongIntegerIsFound) {
   // One output of a product moved by one unit of its integer: far too little for any cosine.
   const TapId tap{Tap::ffn_down, 0};
-  const float scale = model()->weights().layers[0].ffn_down.scale;
+  const float scale = model()->weights().layers[0].ffn_down.matrix.scale;
   tampered_.change = [&](Tensor t) {
     if (t.id == tap) t.values[11] += 0.01f * scale;  // 1 / s is about 0.01 for activations of about 1
     return std::optional(std::move(t));
@@ -262,15 +262,20 @@ TEST_F(LockstepTest, ATapThatIsZeroEverywhereIsReported) {
 TEST(IntegerProducts, AreRecoveredExactly) {
   const std::vector<float> input = {0.5f, -2.0f, 1.25f};
   const float s = static_cast<float>(127.0 / 2.0), w = 1.625f;
-  std::vector<float> output;
-  std::vector<std::int64_t> want;
-  for (std::int64_t i : {0L, 1L, -1L, 127L, -4099L, 877824L, 3000001L, -3999999L}) {
-    output.push_back(static_cast<float>(i) / s * w);
-    want.push_back(i);
+  bitnet::Projection plain, with_bias, with_factor;
+  plain.matrix.scale = with_bias.matrix.scale = with_factor.matrix.scale = w;
+  with_factor.factor = 0.3f;
+  with_bias.bias = {-3.25f, 0.7f, 4096.0f, 1e-3f, 0.0f, -2.0f};
+  for (const bitnet::Projection* p : {&plain, &with_factor, &with_bias}) {
+    std::vector<float> output;
+    std::vector<std::int64_t> want = {0, 1, -1, 127, -4099, 877824};
+    if (p == &plain) want.insert(want.end(), {3000001, -3999999});
+    for (std::size_t i = 0; i < want.size(); ++i)
+      output.push_back(static_cast<float>(want[i]) / s * w * p->factor + (p->bias.empty() ? 0 : p->bias[i]));
+    EXPECT_EQ(integer_products(output, input, *p), want);
+    output = {0.3f / s * w * p->factor + (p->bias.empty() ? 0 : p->bias[0])};
+    EXPECT_EQ(integer_products(output, input, *p)[0], std::numeric_limits<std::int64_t>::min());
   }
-  EXPECT_EQ(integer_products(output, input, w), want);
-  output = {0.3f / s * w};
-  EXPECT_EQ(integer_products(output, input, w)[0], std::numeric_limits<std::int64_t>::min());
 }
 
 // Both sides are engines; whoever is tampered with after its operation is at odds with the arbiter.

@@ -56,9 +56,7 @@ double timed(Context& context, std::optional<PhaseProfile>& profile, F&& phase) 
 std::int64_t layer_bytes(const Model& model) {
   std::int64_t bytes = 0;
   for (const LayerWeights& l : model.weights().layers)
-    for (const TernaryMatrix* m :
-         {&l.attn_q, &l.attn_k, &l.attn_v, &l.attn_output, &l.ffn_gate, &l.ffn_up, &l.ffn_down})
-      bytes += m->rows * m->cols / 4;
+    for (const Projection* p : l.projections()) bytes += p->matrix.rows * p->matrix.cols / 4;
   return bytes;
 }
 

@@ -182,6 +182,17 @@ void judge_tensor_types(const Facts& f, Compatibility& c) {
   }
 }
 
+// Its FFN has the activation of the architecture.
+void judge_ignored_keys(const Facts& f, Compatibility& c) {
+  const std::string_view own = f.architecture == "bitnet" || f.architecture == "llama" ? "silu" : "relu2";
+  for (const std::string_view key : {"hidden_activation"sv, "hidden_act"sv}) {
+    const auto* named = f.value<std::string_view>(f.key(key));
+    if (named != nullptr && *named != own)
+      c.remarks.push_back("the key " + in_quotes(f.key(key)) + " is not read: the FFN runs with " +
+                          std::string(own));
+  }
+}
+
 void judge_ignored_tensors(const Facts& f, Compatibility& c) {
   if (f.architecture != "bitnet-25" && f.architecture != "bitnet-b1.58") return;
   if (f.has("output.weight"))
@@ -208,6 +219,7 @@ Compatibility judge_generations_1_and_2(const Facts& f) {
   judge_surplus_tensors(f, c);
   judge_missing_tensors(f, c);
   judge_tensor_types(f, c);
+  judge_ignored_keys(f, c);
   judge_ignored_tensors(f, c);
   c.loads = c.because.empty();
   return c;

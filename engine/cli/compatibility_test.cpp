@@ -51,7 +51,7 @@ const auto kAll = [](std::string_view) { return true; };
 const auto kNothing = [](gguf::Writer&) {};
 
 TEST(Compatibility, SyntheticModelsLoad) {
-  for (const char* architecture : {"bitnet", "bitnet-25", "bitnet-b1.58"}) {
+  for (const char* architecture : {"bitnet", "bitnet-25", "bitnet-b1.58", "llama"}) {
     const Compatibility c = judge([&](SynthShape& s) { s.architecture = architecture; });
     EXPECT_TRUE(c.loads) << architecture << (c.because.empty() ? "" : c.because.front());
     EXPECT_TRUE(c.because.empty());
@@ -104,6 +104,17 @@ TEST(Compatibility, SeparateScalesAreRefusedByB158) {
       kAll, [](gguf::Writer& w) { w.add_tensor("blk.0.attn_q.scale", {1}, TensorType::f32); }, 4);
   EXPECT_FALSE(c.loads);
   EXPECT_TRUE(mentions(c.because, "`blk.0.attn_q.scale`"));
+}
+
+TEST(Compatibility, AnotherActivationIsRemarked) {
+  const auto named = [](const char* activation) {
+    return judge_copy(
+        kAll, [&](gguf::Writer& w) { w.add("bitnet-b1.58.hidden_act", std::string(activation)); }, 0);
+  };
+  EXPECT_TRUE(named("relu2").remarks.empty());
+  EXPECT_TRUE(named("silu").loads);
+  EXPECT_TRUE(
+      mentions(named("silu").remarks, "`bitnet-b1.58.hidden_act` is not read: the FFN runs with relu2"));
 }
 
 TEST(Compatibility, FfnBiasesAreRemarked) {

@@ -37,6 +37,10 @@ constexpr float kFirstFfnShare = 0.5f;
 constexpr float kFirstAttention = 0.5f;
 constexpr float kFfnOverAttention = 2.0f;
 constexpr float kNonZeroShare = 2.0f / 3.0f;
+// Standard deviation of a bias against that of the projection it is added to.
+constexpr float kBiasShare = 0.25f;
+// Root mean square of silu(x) y for independent x and y of variance 1.
+constexpr float kGatedSilu = 0.6f;
 
 struct ShapeError {
   bool wrong;
@@ -48,10 +52,10 @@ void check_shape(const SynthShape& s) {
   const std::uint64_t q_width = std::uint64_t{s.n_head} * s.head_dim;
   const std::uint64_t kv_width = std::uint64_t{s.n_head_kv} * s.head_dim;
   const std::uint64_t block = std::max(block_elements(s.embedding), block_elements(s.head));
-  const bool known =
-      s.architecture == "bitnet-b1.58" || s.architecture == "bitnet-25" || s.architecture == "bitnet";
+  const std::string_view known[] = {"bitnet-b1.58", "bitnet-25", "bitnet", "llama"};
   const ShapeError errors[] = {
-      {!known, "architecture", "must be bitnet-b1.58, bitnet-25 or bitnet"},
+      {std::ranges::find(known, s.architecture) == std::end(known), "architecture",
+       "must be bitnet-b1.58, bitnet-25, bitnet or llama"},
       {s.n_embd == 0 || s.n_embd % 128 != 0, "n_embd", "must be a multiple of 128"},
       {s.n_ff == 0 || s.n_ff % 128 != 0, "n_ff", "must be a multiple of 128"},
       {s.n_layer == 0 || s.n_layer > 1000, "n_layer", "must be between 1 and 1000"},
@@ -59,6 +63,8 @@ void check_shape(const SynthShape& s) {
       {s.head_dim == 0 || s.head_dim % 2 != 0, "head_dim", "must be even"},
       {q_width % 128 != 0, "n_head * head_dim", "must be a multiple of 128"},
       {kv_width % 4 != 0, "n_head_kv * head_dim", "must be a multiple of 4"},
+      {s.architecture == "bitnet" && (s.biases || s.rope_freqs), "biases and rope_freqs",
+       "are not for architecture bitnet"},
       {s.architecture == "bitnet" && q_width != s.n_embd, "n_head * head_dim",
        "must equal n_embd in architecture bitnet"},
       {std::max({s.n_embd, s.n_ff, s.n_head, s.head_dim}) > 1u << 20, "width", "must be at most 1048576"},
@@ -73,13 +79,15 @@ void check_shape(const SynthShape& s) {
 
 // One ternary matrix: its scale must be known before the norm in front of it is written.
 struct Projection {
-  std::string name;
+  std::string name;  // without ".weight"
   std::uint64_t cols;
   std::uint64_t rows;
   float scale;
+  float factor;
 
   // Standard deviation of its output for an input of mean square 1.
-  float gain() const { return scale * std::sqrt(static_cast<float>(cols) * kNonZeroShare); }
+  float gain() const { return scale * factor * std::sqrt(static_cast<float>(cols) * kNonZeroShare); }
+  void set_gain(float wanted) { scale *= wanted / gain(); }
 };
 
 struct Layer {
@@ -87,6 +95,11 @@ struct Layer {
   float attention;  // root mean square of what it adds
   float ffn;
   Projection q, k, v, o, gate, up, down;
+
+  // Weights of the norms in front of q, k and v: scores are q . k / sqrt(head_dim), so that their spread is
+  // the product of the spreads of q and k; and in front of gate and up.
+  float attn_norm() const { return std::sqrt(kScoreSpread / (q.gain() * k.gain())); }
+  float ffn_norm() const { return std::sqrt(1.0f / (gate.gain() * up.gain())); }
 };
 
 // Root mean squares of what goes into the residual stream.
@@ -137,10 +150,13 @@ class Synthesizer {
     for (const Layer& layer : layers_) write_layer(layer);
     write_norm("output_norm.weight", shape_.n_embd, 1.0f);
     if (shape_.untied) write_embedding("output.weight", shape_.head);
+    if (shape_.rope_freqs) write_norm("rope_freqs.weight", shape_.head_dim / 2, 1.0f);
     writer_.finish();
   }
 
  private:
+  bool sub_norms() const { return shape_.architecture != "llama"; }
+
   void add_keys() {
     const SynthShape& s = shape_;
     writer_.add("general.architecture", s.architecture);
@@ -179,7 +195,8 @@ class Synthesizer {
   }
 
   Projection make_projection(const std::string& name, std::uint64_t cols, std::uint64_t rows) const {
-    return {name, cols, rows, SynthRandom(seed_, name + ".scale").uniform(kMinScale, kMaxScale)};
+    return {name, cols, rows, SynthRandom(seed_, name + ".weight.scale").uniform(kMinScale, kMaxScale),
+            shape_.factors ? SynthRandom(seed_, name + ".scale").uniform(0.5f, 2.0f) : 1.0f};
   }
 
   Layer make_layer(std::uint32_t i) const {
@@ -187,16 +204,22 @@ class Synthesizer {
     const std::uint64_t width = shape_.n_embd;
     const std::uint64_t q = std::uint64_t{shape_.n_head} * shape_.head_dim;
     const std::uint64_t kv = std::uint64_t{shape_.n_head_kv} * shape_.head_dim;
-    return {p,
-            i == 0 ? magnitudes_.first_attention : magnitudes_.attention,
-            i == 0 ? magnitudes_.first_ffn : magnitudes_.ffn,
-            make_projection(p + "attn_q.weight", width, q),
-            make_projection(p + "attn_k.weight", width, kv),
-            make_projection(p + "attn_v.weight", width, kv),
-            make_projection(p + "attn_output.weight", q, width),
-            make_projection(p + "ffn_gate.weight", width, shape_.n_ff),
-            make_projection(p + "ffn_up.weight", width, shape_.n_ff),
-            make_projection(p + "ffn_down.weight", shape_.n_ff, width)};
+    Layer layer{p,
+                i == 0 ? magnitudes_.first_attention : magnitudes_.attention,
+                i == 0 ? magnitudes_.first_ffn : magnitudes_.ffn,
+                make_projection(p + "attn_q", width, q),
+                make_projection(p + "attn_k", width, kv),
+                make_projection(p + "attn_v", width, kv),
+                make_projection(p + "attn_output", q, width),
+                make_projection(p + "ffn_gate", width, shape_.n_ff),
+                make_projection(p + "ffn_up", width, shape_.n_ff),
+                make_projection(p + "ffn_down", shape_.n_ff, width)};
+    // Where no sub-norm says how large the input of these two is, their scales make up for it.
+    if (!sub_norms()) {
+      layer.o.set_gain(layer.attention / (layer.attn_norm() * layer.v.gain()));
+      layer.down.set_gain(layer.ffn / kGatedSilu);
+    }
+    return layer;
   }
 
   void declare_matrix(const std::string& name, std::uint64_t cols, std::uint64_t rows, TensorType type) {
@@ -207,7 +230,14 @@ class Synthesizer {
     writer_.add_tensor(name, {n}, TensorType::f32);
     total_ += n * sizeof(float);
   }
-  void declare_projection(const Projection& p) { declare_matrix(p.name, p.cols, p.rows, TensorType::i2_s); }
+  bool has_bias(const Projection& p) const {
+    return shape_.biases && (shape_.architecture == "llama" || p.name.find(".attn_") != std::string::npos);
+  }
+  void declare_projection(const Projection& p) {
+    declare_matrix(p.name + ".weight", p.cols, p.rows, TensorType::i2_s);
+    if (shape_.factors) declare_norm(p.name + ".scale", 1);
+    if (has_bias(p)) declare_norm(p.name + ".bias", p.rows);
+  }
 
   // In the order in which they are written.
   void declare() {
@@ -215,28 +245,27 @@ class Synthesizer {
     for (const Layer& l : layers_) {
       declare_norm(l.prefix + "attn_norm.weight", shape_.n_embd);
       for (const Projection* p : {&l.q, &l.k, &l.v}) declare_projection(*p);
-      declare_norm(l.prefix + "attn_sub_norm.weight", l.o.cols);
+      if (sub_norms()) declare_norm(l.prefix + "attn_sub_norm.weight", l.o.cols);
       declare_projection(l.o);
       declare_norm(l.prefix + "ffn_norm.weight", shape_.n_embd);
       for (const Projection* p : {&l.gate, &l.up}) declare_projection(*p);
-      declare_norm(l.prefix + "ffn_sub_norm.weight", shape_.n_ff);
+      if (sub_norms()) declare_norm(l.prefix + "ffn_sub_norm.weight", shape_.n_ff);
       declare_projection(l.down);
     }
     declare_norm("output_norm.weight", shape_.n_embd);
     if (shape_.untied) declare_matrix("output.weight", shape_.n_embd, shape_.n_vocab, shape_.head);
+    if (shape_.rope_freqs) declare_norm("rope_freqs.weight", shape_.head_dim / 2);
   }
 
   void write_layer(const Layer& l) {
-    // Scores are q . k / sqrt(head_dim): their spread is the product of the spreads of q and k.
-    write_norm(l.prefix + "attn_norm.weight", shape_.n_embd,
-               std::sqrt(kScoreSpread / (l.q.gain() * l.k.gain())));
-    for (const Projection* p : {&l.q, &l.k, &l.v}) write_projection(*p);
-    write_norm(l.prefix + "attn_sub_norm.weight", l.o.cols, l.attention / l.o.gain());
-    write_projection(l.o);
-    write_norm(l.prefix + "ffn_norm.weight", shape_.n_embd, std::sqrt(1.0f / (l.gate.gain() * l.up.gain())));
-    for (const Projection* p : {&l.gate, &l.up}) write_projection(*p);
-    write_norm(l.prefix + "ffn_sub_norm.weight", shape_.n_ff, l.ffn / l.down.gain());
-    write_projection(l.down);
+    write_norm(l.prefix + "attn_norm.weight", shape_.n_embd, l.attn_norm());
+    for (const Projection* p : {&l.q, &l.k, &l.v}) write_projection(*p, l.attn_norm() * p->gain());
+    if (sub_norms()) write_norm(l.prefix + "attn_sub_norm.weight", l.o.cols, l.attention / l.o.gain());
+    write_projection(l.o, l.attention);
+    write_norm(l.prefix + "ffn_norm.weight", shape_.n_embd, l.ffn_norm());
+    for (const Projection* p : {&l.gate, &l.up}) write_projection(*p, l.ffn_norm() * p->gain());
+    if (sub_norms()) write_norm(l.prefix + "ffn_sub_norm.weight", shape_.n_ff, l.ffn / l.down.gain());
+    write_projection(l.down, l.ffn);
   }
 
   // Weights within a fifth of `gain`.
@@ -247,8 +276,9 @@ class Synthesizer {
     emit(std::as_bytes(std::span(weights)));
   }
 
-  void write_projection(const Projection& p) {
-    SynthRandom random(seed_, p.name);
+  // `spread` is the standard deviation of what it gives.
+  void write_projection(const Projection& p, float spread) {
+    SynthRandom random(seed_, p.name + ".weight");
     std::uint64_t left = p.cols * p.rows / 4;
     while (left > 0) {
       buffer_.resize(std::min<std::uint64_t>(left, kPieceBytes));
@@ -265,6 +295,15 @@ class Synthesizer {
     std::array<std::byte, i2s::kScaleSlotBytes> slot{};
     std::memcpy(slot.data(), &p.scale, sizeof p.scale);
     emit(slot);
+    if (shape_.factors) emit(std::as_bytes(std::span(&p.factor, 1)));
+    if (has_bias(p)) write_bias(p, kBiasShare * spread);
+  }
+
+  void write_bias(const Projection& p, float spread) {
+    SynthRandom random(seed_, p.name + ".bias");
+    std::vector<float> bias(p.rows);
+    for (float& b : bias) b = spread * random.bell();
+    emit(std::as_bytes(std::span(bias)));
   }
 
   void write_embedding(const std::string& name, TensorType type) {
@@ -320,6 +359,41 @@ SynthShape shape_2b() {
   return s;
 }
 
+SynthShape shape_falcon3_1b() {
+  SynthShape s;
+  s.name = "synthetic Falcon3-1B-1.58bit";
+  s.architecture = "llama";
+  s.n_embd = 2048;
+  s.n_ff = 8192;
+  s.n_layer = 18;
+  s.n_head = 8;
+  s.n_head_kv = 4;
+  s.head_dim = 256;
+  s.n_ctx = 8192;
+  s.n_vocab = 131072;
+  s.rope_freq_base = 1000042.0f;
+  s.rms_eps = 1e-6f;
+  s.untied = true;
+  s.pre = "falcon3";
+  return s;
+}
+
+SynthShape shape_llama3_8b() {
+  SynthShape s;
+  s.name = "synthetic Llama3-8B-1.58";
+  s.architecture = "llama";
+  s.n_embd = 4096;
+  s.n_ff = 14336;
+  s.n_layer = 32;
+  s.n_head = 32;
+  s.n_head_kv = 8;
+  s.head_dim = 128;
+  s.n_ctx = 8192;
+  s.n_vocab = 128256;
+  s.untied = true;
+  return s;
+}
+
 SynthShape shape_tiny() {
   SynthShape s;
   s.name = "synthetic tiny";
@@ -331,6 +405,15 @@ SynthShape shape_tiny() {
   s.head_dim = 64;
   s.n_ctx = 512;
   s.n_vocab = 512;
+  return s;
+}
+
+SynthShape shape_tiny_llama() {
+  SynthShape s = shape_tiny();
+  s.name = "synthetic tiny llama";
+  s.architecture = "llama";
+  s.head_dim = 128;
+  s.untied = true;
   return s;
 }
 
@@ -349,6 +432,14 @@ SynthShape shape_awkward() {
   return s;
 }
 
+struct Preset {
+  std::string_view name;
+  SynthShape (*shape)();
+};
+constexpr Preset kPresets[] = {{"bitnet-b1.58-2B-4T", shape_2b},    {"falcon3-1b-1.58", shape_falcon3_1b},
+                               {"llama3-8b-1.58", shape_llama3_8b}, {"tiny", shape_tiny},
+                               {"tiny-llama", shape_tiny_llama},    {"awkward", shape_awkward}};
+
 [[noreturn]] void unknown(const char* flag, std::string_view name, const std::vector<std::string>& known) {
   std::string list;
   for (const auto& each : known) list += (list.empty() ? "" : ", ") + each;
@@ -357,16 +448,17 @@ SynthShape shape_awkward() {
 }
 
 SynthShape shape_of(std::string_view preset) {
-  if (preset == "bitnet-b1.58-2B-4T") return shape_2b();
-  if (preset == "tiny") return shape_tiny();
-  if (preset == "awkward") return shape_awkward();
-  unknown("--preset", preset, synth_presets());
+  const auto* p = std::ranges::find(kPresets, preset, &Preset::name);
+  if (p == std::end(kPresets)) unknown("--preset", preset, synth_presets());
+  return p->shape();
 }
 
 }  // namespace
 
 std::vector<std::string> synth_presets() {
-  return {"bitnet-b1.58-2B-4T", "tiny", "awkward"};
+  std::vector<std::string> names;
+  for (const Preset& p : kPresets) names.emplace_back(p.name);
+  return names;
 }
 
 std::vector<std::string> synth_head_types() {

@@ -15,7 +15,7 @@ namespace bitnet {
 /// What a model looks like. The weights follow from it and from the seed alone.
 struct SynthShape {
   std::string name = "synthetic";
-  std::string architecture = "bitnet-b1.58";  // or bitnet-25 or bitnet
+  std::string architecture = "bitnet-b1.58";  // or bitnet-25, bitnet or llama
   std::uint32_t n_embd = 0;                   // a multiple of 128
   std::uint32_t n_ff = 0;                     // a multiple of 128
   std::uint32_t n_layer = 0;
@@ -27,13 +27,17 @@ struct SynthShape {
   float rope_freq_base = 500000.0f;
   float rms_eps = 1e-5f;
   TensorType embedding = TensorType::f16;  // token_embd.weight: one of synth_head_types()
-  bool untied = false;                     // writes output.weight (bitnet.cpp refuses or ignores it)
+  bool untied = false;                     // writes output.weight (bitnet.cpp takes it in llama only)
   TensorType head = TensorType::f16;       // output.weight: likewise
-  std::string pre = "llama-bpe";           // tokenizer.ggml.pre; "" leaves the key out
+  bool biases = false;      // `.bias` after each projection; in bitnet-25 and bitnet-b1.58 those of attention
+  bool factors = false;     // `.scale` with each projection (bitnet.cpp takes it in bitnet only)
+  bool rope_freqs = false;  // rope_freqs.weight (bitnet.cpp takes it in all but bitnet)
+  std::string pre = "llama-bpe";  // tokenizer.ggml.pre; "" leaves the key out
 };
 
-/// Names of the presets: "bitnet-b1.58-2B-4T" (the dimensions of Microsoft's model), "tiny" (256 wide, 2
-/// layers) and "awkward" (640 wide, 8 heads of 80, FFN 896, F32 embedding).
+/// Names of the presets: the dimensions of "bitnet-b1.58-2B-4T", "falcon3-1b-1.58" and "llama3-8b-1.58", all
+/// their layers; "tiny" (256 wide, 2 layers), "tiny-llama" (the same as a llama with heads that are wider
+/// together than it is) and "awkward" (640 wide, 8 heads of 80, FFN 896, F32 embedding).
 std::vector<std::string> synth_presets();
 
 /// Names of the types that embedding and head can have (formats/float_format.h): "f16", "f32", ...

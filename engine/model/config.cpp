@@ -1,6 +1,7 @@
 #include "engine/model/config.h"
 
 #include <cmath>
+#include <optional>
 
 #include "engine/error.h"
 #include "engine/gguf/gguf.h"
@@ -72,6 +73,24 @@ Architecture parse_architecture(const gguf::File& file, std::string_view name) {
   file.fail(
       "general.architecture",
       "`" + std::string(name) + "` is not supported; supported are bitnet, bitnet-25, bitnet-b1.58, llama");
+}
+
+// The architecture's own, unless the file names another.
+Activation read_activation(const gguf::File& file, const Keys& keys, Architecture architecture) {
+  std::optional<Activation> named;
+  for (const char* key : {"hidden_activation", "hidden_act"}) {
+    const auto name = file.get<std::string_view>(keys.full(key));
+    if (!name) continue;
+    if (*name != "relu2" && *name != "silu")
+      file.fail(keys.full(key),
+                "`" + std::string(*name) + "` is not supported; supported are relu2 and silu");
+    const Activation activation = *name == "silu" ? Activation::silu : Activation::relu_squared;
+    if (named && *named != activation)
+      file.fail(keys.full(key), "contradicts " + keys.full("hidden_activation"));
+    named = activation;
+  }
+  const bool gated_silu = architecture == Architecture::llama || architecture == Architecture::bitnet;
+  return named.value_or(gated_silu ? Activation::silu : Activation::relu_squared);
 }
 
 // The size that the weights really have decides; the key, if present, must agree.
@@ -153,8 +172,7 @@ Config read_config(const gguf::File& file) {
     file.fail(keys.full("attention.layer_norm_rms_epsilon"), "must be finite and not negative");
   c.n_vocab = vocabulary_size(file, keys);
   const bool llama = c.architecture == Architecture::llama;
-  c.activation =
-      llama || c.architecture == Architecture::bitnet ? Activation::silu : Activation::relu_squared;
+  c.activation = read_activation(file, keys, c.architecture);
   c.sub_norms = !llama;
   c.rope_pairing = llama ? RopePairing::adjacent : RopePairing::neox;
   read_rope(file, keys, c);

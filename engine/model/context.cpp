@@ -298,9 +298,9 @@ std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
 
   static const LayerWeights kNoLayer;
   const LayerWeights& l = has_layer(tap) ? w.layers.at(static_cast<std::size_t>(o.output.layer)) : kNoLayer;
-  const auto product = [&](const TernaryMatrix& matrix, Work work) {
-    op.quantize(o.a, T, matrix.cols);
-    op.project(matrix, y.data(), work);
+  const auto product = [&](const Projection& projection, Work work) {
+    op.quantize(o.a, T, projection.matrix.cols);
+    op.project(projection, y.data(), work);
   };
   const auto rotate = [&](std::int64_t heads) {
     std::copy_n(o.a, y.size(), y.data());

@@ -22,7 +22,10 @@ std::vector<SynthShape> shapes() {
   SynthShape untied = b158;
   untied.untied = true;
   untied.head = TensorType::f32;
-  return {b158, b25, silu, untied, synth_shape("awkward")};
+  SynthShape llama = synth_shape("tiny-llama");
+  llama.biases = llama.rope_freqs = true;
+  silu.factors = true;
+  return {b158, b25, silu, untied, synth_shape("awkward"), llama};
 }
 
 std::vector<std::int32_t> some_tokens(std::int64_t n, std::uint32_t seed, std::int64_t n_vocab) {
@@ -245,7 +248,7 @@ TEST_P(EveryModel, TruncatedTokensLeaveNoTrace) {
   EXPECT_EQ(context.length(0), 150);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, EveryModel, testing::Range(0, 5));
+INSTANTIATE_TEST_SUITE_P(Shapes, EveryModel, testing::Range(0, 6));
 
 TEST(Context, RefusesWhatDoesNotFitAndEvaluatesNothing) {
   const Model model = test::make_model(test::tiny_shape());

@@ -86,18 +86,20 @@ class Load : public testing::Test {
     return contents;
   }
 
+  void write(const Contents& contents) const {
+    gguf::Writer writer(path_);
+    for (const auto& k : contents.keys) writer.add(k.name, k.value);
+    for (const auto& t : contents.tensors) writer.add_tensor(t.name, t.ne, t.type);
+    writer.begin();
+    for (const auto& t : contents.tensors) writer.append(t.bytes);
+    writer.finish();
+  }
+
   // The error that loading the changed model gives.
   std::string error_of(const std::function<void(Contents&)>& change) {
     Contents contents = tiny();
     change(contents);
-    {
-      gguf::Writer writer(path_);
-      for (const auto& k : contents.keys) writer.add(k.name, k.value);
-      for (const auto& t : contents.tensors) writer.add_tensor(t.name, t.ne, t.type);
-      writer.begin();
-      for (const auto& t : contents.tensors) writer.append(t.bytes);
-      writer.finish();
-    }
+    write(contents);
     try {
       Model::load(path_);
     } catch (const InputError& e) {
@@ -147,6 +149,13 @@ TEST_F(Load, Keys) {
           [](Contents& c) { c.set("bitnet-b1.58.rope.freq_base", 0.0f); });
   refused("rope.scaling.type", "`yarn` is not supported",
           [](Contents& c) { c.set("bitnet-b1.58.rope.scaling.type", std::string("yarn")); });
+  refused("bitnet-b1.58.hidden_activation", "`gelu` is not supported; supported are relu2 and silu",
+          [](Contents& c) { c.set("bitnet-b1.58.hidden_activation", std::string("gelu")); });
+  refused("bitnet-b1.58.hidden_act", "", [](Contents& c) { c.set("bitnet-b1.58.hidden_act", 1.0f); });
+  refused("bitnet-b1.58.hidden_act", "contradicts", [](Contents& c) {
+    c.set("bitnet-b1.58.hidden_activation", std::string("relu2"));
+    c.set("bitnet-b1.58.hidden_act", std::string("silu"));
+  });
   refused("vocab_size", "token_embd.weight has",
           [](Contents& c) { c.set("bitnet-b1.58.vocab_size", std::uint32_t{3}); });
 }
@@ -172,8 +181,11 @@ TEST_F(Load, Tensors) {
   refused("blk.0.extra.weight", "no such tensor", [](Contents& c) {
     c.tensors.push_back({"blk.0.extra.weight", {32}, TensorType::f32, std::vector<std::byte>(128)});
   });
-  refused("blk.0.attn_q.bias", "not supported yet", [](Contents& c) {
-    c.tensors.push_back({"blk.0.attn_q.bias", {256}, TensorType::f32, std::vector<std::byte>(1024)});
+  refused("blk.0.attn_q.bias", "its shape is [128", [](Contents& c) {
+    c.tensors.push_back({"blk.0.attn_q.bias", {128}, TensorType::f32, std::vector<std::byte>(512)});
+  });
+  refused("blk.0.attn_norm.bias", "no such tensor", [](Contents& c) {
+    c.tensors.push_back({"blk.0.attn_norm.bias", {256}, TensorType::f32, std::vector<std::byte>(1024)});
   });
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     refused("blk.1.attn_q.weight", "scale", [&](Contents& c) {
@@ -184,6 +196,78 @@ TEST_F(Load, Tensors) {
       std::memcpy(c.tensor("output_norm.weight").bytes.data() + 8, &bad, sizeof bad);
     });
   }
+}
+
+TEST_F(Load, TheActivationIsTheArchitecturesUnlessAKeyNamesOne) {
+  const auto activation = [&](const char* architecture, const char* key, const char* name) {
+    SynthShape shape = test::tiny_shape();
+    shape.architecture = architecture;
+    synth(shape, 1, path_);
+    const gguf::File file = gguf::File::open(path_);
+    const fs::path copy = path_.string() + ".named";
+    {
+      gguf::Writer writer(copy);
+      for (const auto& kv : file.key_values()) writer.add(kv);
+      if (key) writer.add(std::string(architecture) + "." + key, std::string(name));
+      for (const auto& t : file.tensors())
+        writer.add_tensor(std::string(t.name), {t.ne, t.ne + t.n_dims}, t.type);
+      writer.begin();
+      for (const auto& t : file.tensors()) writer.append(t.data);
+      writer.finish();
+    }
+    const Activation found = read_config(gguf::File::open(copy)).activation;
+    fs::remove(copy);
+    return found;
+  };
+  for (const char* architecture : {"bitnet", "bitnet-25", "bitnet-b1.58", "llama"}) {
+    const bool squared =
+        architecture == std::string("bitnet-25") || architecture == std::string("bitnet-b1.58");
+    EXPECT_EQ(activation(architecture, nullptr, nullptr),
+              squared ? Activation::relu_squared : Activation::silu);
+    for (const char* key : {"hidden_activation", "hidden_act"}) {
+      EXPECT_EQ(activation(architecture, key, "relu2"), Activation::relu_squared) << architecture << key;
+      EXPECT_EQ(activation(architecture, key, "silu"), Activation::silu) << architecture << key;
+    }
+  }
+}
+
+TEST_F(Load, WhatBitnetCppDoesOtherwiseIsWarnedOf) {
+  const auto warnings = [&](const char* architecture, auto change) {
+    SynthShape shape = test::tiny_shape();
+    shape.architecture = architecture;
+    change(shape);
+    const Model model = test::make_model(shape);
+    std::string all;
+    for (const std::string& line : model.weights().warnings) all += line + "\n";
+    return all;
+  };
+  const auto nothing = [](SynthShape&) {};
+  const auto head = [](SynthShape& s) { s.untied = true; };
+  const auto biases = [](SynthShape& s) { s.biases = true; };
+  const auto factors = [](SynthShape& s) { s.factors = true; };
+  for (const char* architecture : {"bitnet", "bitnet-25", "bitnet-b1.58", "llama"})
+    EXPECT_EQ(warnings(architecture, nothing), "") << architecture;
+  EXPECT_EQ(warnings("llama", head), "");
+  EXPECT_EQ(warnings("llama", biases), "");
+  EXPECT_EQ(warnings("bitnet-25", biases), "");  // of attention only
+  EXPECT_EQ(warnings("bitnet", factors), "");
+  EXPECT_NE(warnings("bitnet-b1.58", head).find("ignores it"), std::string::npos);
+  EXPECT_NE(warnings("bitnet", head).find("output.weight is used as the head; bitnet.cpp refuses"),
+            std::string::npos);
+  EXPECT_NE(warnings("llama", factors).find("blk.0.attn_q.scale multiplies"), std::string::npos);
+
+  const auto with_bias = [&](const char* name) {
+    Contents c = tiny();
+    c.tensors.push_back({name, {512}, TensorType::f32, std::vector<std::byte>(2048)});
+    write(c);
+    return Model::load(path_).weights().warnings;
+  };
+  const auto ffn = with_bias("blk.1.ffn_up.bias");
+  ASSERT_EQ(ffn.size(), 1u);
+  EXPECT_NE(
+      ffn[0].find("blk.1.ffn_up.bias is added to what its matrix gives; bitnet.cpp reads it and does not"),
+      std::string::npos)
+      << ffn[0];
 }
 
 TEST_F(Load, TernaryShapesThatBitnetCppWouldCutInSilence) {

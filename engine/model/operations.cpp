@@ -88,11 +88,9 @@ void Operations::populate_weights() {
       populate(static_cast<const std::byte*>(p) + begin, end - begin);
     });
   };
-  for (const LayerWeights& l : weights_.layers) {
-    for (const TernaryMatrix* m :
-         {&l.attn_q, &l.attn_k, &l.attn_v, &l.attn_output, &l.ffn_gate, &l.ffn_up, &l.ffn_down})
-      populate_all(m->codes, m->rows * m->cols / 4);
-  }
+  for (const LayerWeights& l : weights_.layers)
+    for (const Projection* p : l.projections())
+      populate_all(p->matrix.codes, p->matrix.rows * p->matrix.cols / 4);
   std::visit([&](const auto* p) { populate_all(p, weights_.output.bytes()); }, weights_.output.data);
 }
 
@@ -145,20 +143,30 @@ void Operations::quantize(const float* x, std::int64_t rows, std::int64_t n) {
   });
 }
 
-void Operations::project(const TernaryMatrix& w, float* y, Work work) {
+void Operations::project(const Projection& p, float* y, Work work) {
+  const TernaryMatrix& w = p.matrix;
   const Timed timed(profile_, work, product_amount(w, quantized_rows_));
   const QuantizedRows x{quantized_codes_, scales_.data(), sums_.data(), quantized_rows_, quantized_width_};
+  // Rows [begin, end) of the matrix for those of `part`, whose results lie at `to`.
+  const auto product = [&](std::int64_t begin, std::int64_t end, const QuantizedRows& part, float* to) {
+    kernels_.ternary_matmul(w, begin, end, part, to, w.rows);
+    for (std::int64_t t = 0; t < part.rows; ++t) {
+      float* row = to + t * w.rows;
+      if (p.factor != 1)
+        for (std::int64_t r = begin; r < end; ++r) row[r] *= p.factor;
+      if (!p.bias.empty()) kernels_.add(row + begin, p.bias.data() + begin, end - begin, row + begin);
+    }
+  };
   if (x.rows >= kRowsToShare * threads()) {
     pool_.parallel_for(x.rows, 16, [&](std::int64_t begin, std::int64_t end, int) {
       const QuantizedRows part{x.codes + begin * x.stride, x.scales + begin, x.sums + begin, end - begin,
                                x.stride};
-      kernels_.ternary_matmul(w, 0, w.rows, part, y + begin * w.rows, w.rows);
+      product(0, w.rows, part, y + begin * w.rows);
     });
     return;
   }
-  pool_.parallel_for(w.rows, 32, [&](std::int64_t begin, std::int64_t end, int) {
-    kernels_.ternary_matmul(w, begin, end, x, y, w.rows);
-  });
+  pool_.parallel_for(w.rows, 32,
+                     [&](std::int64_t begin, std::int64_t end, int) { product(begin, end, x, y); });
 }
 
 void Operations::rope(float* x, std::int64_t heads, std::span<const std::int32_t> positions) {

@@ -53,7 +53,7 @@ class Operations {
   void norm(const float* x, std::int64_t rows, std::span<const float> weight,
             float* y);                                               // [T][weight.size()]
   void quantize(const float* x, std::int64_t rows, std::int64_t n);  // input of the products that follow
-  void project(const TernaryMatrix& w, float* y, Work work);  // [T][w.rows], of the rows quantized last
+  void project(const Projection& p, float* y, Work work);            // [T][rows], of the rows quantized last
   void rope(float* x, std::int64_t heads, std::span<const std::int32_t> positions);  // [T][heads*hd]
   void to_f16(const float* x, std::int64_t n, f16* y);
   /// f(row) for each row, shared out among the threads.

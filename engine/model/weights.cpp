@@ -1,5 +1,6 @@
 #include "engine/model/weights.h"
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <set>
@@ -51,6 +52,13 @@ class Loader {
     } else {
       others_.push_back({&tensor, &matrix});
     }
+  }
+
+  // name: without ".weight". `projection` must stay where it is until `decode`.
+  void projection(const std::string& name, std::int64_t cols, std::int64_t rows, Projection& projection) {
+    ternary(name + ".weight", cols, rows, projection.matrix);
+    if (has(name + ".scale")) projection.factor = vector(name + ".scale", 1)[0];
+    if (has(name + ".bias")) projection.bias = vector(name + ".bias", rows);
   }
 
   // Those that lie in the file otherwise than in memory.
@@ -108,10 +116,7 @@ class Loader {
   void refuse_surplus() const {
     for (const auto& tensor : file_.tensors()) {
       if (taken_.contains(std::string(tensor.name))) continue;
-      const bool planned = tensor.name.ends_with(".bias") || tensor.name.ends_with(".scale");
-      file_.fail(tensor.name, planned
-                                  ? "biases and separate scales are not supported yet"
-                                  : "this architecture has no such tensor; bitnet.cpp refuses the file too");
+      file_.fail(tensor.name, "this architecture has no such tensor; bitnet.cpp refuses the file too");
     }
   }
 
@@ -167,6 +172,29 @@ class Loader {
   std::set<std::string, std::less<>> taken_;
 };
 
+// What the engine does with tensors that bitnet.cpp treats otherwise, a line for each kind.
+void warn_of_differences(const gguf::File& file, const Config& c, std::vector<std::string>& warnings) {
+  const auto warn = [&](const char* what, const char* bitnet_cpp, auto&& differs) {
+    const auto& tensors = file.tensors();
+    const auto first = std::ranges::find_if(tensors, [&](const auto& t) { return differs(t.name); });
+    if (first != tensors.end())
+      warnings.push_back(file.name() + ": " + std::string(first->name) + " " + what + "; bitnet.cpp " +
+                         bitnet_cpp);
+  };
+  const bool old = c.architecture == Architecture::bitnet, llama = c.architecture == Architecture::llama;
+  if (!llama)
+    warn("is used as the head", old ? "refuses such a file" : "ignores it and uses token_embd.weight",
+         [](std::string_view name) { return name == "output.weight"; });
+  if (!old)
+    warn("multiplies what its matrix gives", "refuses such a file",
+         [](std::string_view name) { return name.ends_with(".scale"); });
+  if (!llama)
+    warn("is added to what its matrix gives", old ? "refuses such a file" : "reads it and does not add it",
+         [&](std::string_view name) {
+           return name.ends_with(".bias") && (old || name.find(".ffn_") != std::string_view::npos);
+         });
+}
+
 }  // namespace
 
 TensorType FloatMatrix::type() const {
@@ -191,14 +219,14 @@ Weights load_weights(const gguf::File& file, const Config& c, const WeightOption
     const std::string blk = "blk." + std::to_string(i) + ".";
     LayerWeights& l = w.layers[i];
     l.attn_norm = load.vector(blk + "attn_norm.weight", c.n_embd);
-    load.ternary(blk + "attn_q.weight", c.n_embd, c.q_width(), l.attn_q);
-    load.ternary(blk + "attn_k.weight", c.n_embd, c.kv_width(), l.attn_k);
-    load.ternary(blk + "attn_v.weight", c.n_embd, c.kv_width(), l.attn_v);
-    load.ternary(blk + "attn_output.weight", c.q_width(), c.n_embd, l.attn_output);
+    load.projection(blk + "attn_q", c.n_embd, c.q_width(), l.attn_q);
+    load.projection(blk + "attn_k", c.n_embd, c.kv_width(), l.attn_k);
+    load.projection(blk + "attn_v", c.n_embd, c.kv_width(), l.attn_v);
+    load.projection(blk + "attn_output", c.q_width(), c.n_embd, l.attn_output);
     l.ffn_norm = load.vector(blk + "ffn_norm.weight", c.n_embd);
-    load.ternary(blk + "ffn_gate.weight", c.n_embd, c.n_ff, l.ffn_gate);
-    load.ternary(blk + "ffn_up.weight", c.n_embd, c.n_ff, l.ffn_up);
-    load.ternary(blk + "ffn_down.weight", c.n_ff, c.n_embd, l.ffn_down);
+    load.projection(blk + "ffn_gate", c.n_embd, c.n_ff, l.ffn_gate);
+    load.projection(blk + "ffn_up", c.n_embd, c.n_ff, l.ffn_up);
+    load.projection(blk + "ffn_down", c.n_ff, c.n_embd, l.ffn_down);
     if (c.sub_norms) {
       l.attn_sub_norm = load.vector(blk + "attn_sub_norm.weight", c.q_width());
       l.ffn_sub_norm = load.vector(blk + "ffn_sub_norm.weight", c.n_ff);
@@ -206,10 +234,7 @@ Weights load_weights(const gguf::File& file, const Config& c, const WeightOption
   }
   w.tied = !load.has("output.weight");
   w.output = w.tied ? w.token_embd : load.matrix("output.weight", c.n_embd, c.n_vocab);
-  if (!w.tied && c.architecture != Architecture::llama)
-    w.warnings.push_back(file.name() + ": output.weight is used as the head; bitnet.cpp " +
-                         (c.architecture == Architecture::bitnet ? "refuses such a file"
-                                                                 : "ignores it and uses token_embd.weight"));
+  warn_of_differences(file, c, w.warnings);
   if (c.architecture != Architecture::bitnet && load.has("rope_freqs.weight")) {
     w.rope_freqs = load.vector("rope_freqs.weight", c.n_rot / 2);
     for (float factor : w.rope_freqs)

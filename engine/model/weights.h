@@ -2,6 +2,7 @@
 // The weights of a model: views into the mapped file where its alignment and layout allow, copies of the
 // small vectors.
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,18 +34,29 @@ struct FloatMatrix {
   std::int64_t bytes() const;
 };
 
+/// y = x W^T, then times `factor`, then plus `bias`.
+struct Projection {
+  TernaryMatrix matrix;     // (rows, cols)
+  float factor = 1;         // the tensor `.scale`
+  std::vector<float> bias;  // (rows), empty where the file has none
+};
+
 struct LayerWeights {
   std::vector<float> attn_norm;      // (n_embd)
-  TernaryMatrix attn_q;              // (H*hd, n_embd)
-  TernaryMatrix attn_k;              // (G*hd, n_embd)
-  TernaryMatrix attn_v;              // (G*hd, n_embd)
+  Projection attn_q;                 // (H*hd, n_embd)
+  Projection attn_k;                 // (G*hd, n_embd)
+  Projection attn_v;                 // (G*hd, n_embd)
   std::vector<float> attn_sub_norm;  // (H*hd), empty without sub-norms
-  TernaryMatrix attn_output;         // (n_embd, H*hd)
+  Projection attn_output;            // (n_embd, H*hd)
   std::vector<float> ffn_norm;       // (n_embd)
-  TernaryMatrix ffn_gate;            // (n_ff, n_embd)
-  TernaryMatrix ffn_up;              // (n_ff, n_embd)
+  Projection ffn_gate;               // (n_ff, n_embd)
+  Projection ffn_up;                 // (n_ff, n_embd)
   std::vector<float> ffn_sub_norm;   // (n_ff), empty without sub-norms
-  TernaryMatrix ffn_down;            // (n_embd, n_ff)
+  Projection ffn_down;               // (n_embd, n_ff)
+
+  std::array<const Projection*, 7> projections() const {
+    return {&attn_q, &attn_k, &attn_v, &attn_output, &ffn_gate, &ffn_up, &ffn_down};
+  }
 };
 
 struct Weights {

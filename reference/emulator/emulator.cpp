@@ -85,15 +85,19 @@ struct Emulator::Impl {
     if (c.head_dim % 16 != 0 || c.n_embd % 16 != 0 || c.n_ff % 16 != 0)
       throw bitnet::InputError(file.name() +
                                ": the emulator runs head, embedding and FFN sizes that are multiples of 16");
-    if (reported()) {
-      options.quantizer = Quantizer::reported;
-      // Of this architecture only: the others are not reported to have changed.
-      if (c.architecture == bitnet::Architecture::bitnet_b158) c.activation = bitnet::Activation::silu;
-    }
+    if (reported()) options.quantizer = Quantizer::reported;
+    c.activation = activation();
     caches.resize(static_cast<std::size_t>(c.n_layer));
   }
 
   bool reported() const { return options.generation == EmulatorGeneration::reported_2026; }
+  // The architecture's, whatever the file's keys say. Of the architectures only this one is reported to have
+  // changed.
+  bitnet::Activation activation() const {
+    const bool squared = c.architecture == bitnet::Architecture::bitnet_25 ||
+                         (c.architecture == bitnet::Architecture::bitnet_b158 && !reported());
+    return squared ? bitnet::Activation::relu_squared : bitnet::Activation::silu;
+  }
 
   Config c;
   Weights w;

@@ -18,6 +18,7 @@
 #include "engine/gguf/temporary_directory.h"
 #include "engine/model/context.h"
 #include "reference/emulator/participant.h"
+#include "reference/oracle/oracle.h"
 #include "reference/oracle/test_model.h"
 
 namespace crossval {
@@ -193,6 +194,90 @@ TEST(EngineIsEmulator, ArchitectureLlama) {
     }
 }
 
+// What the files of an architecture may hold beside the usual, all of it that bitnet.cpp computes with.
+struct Variant {
+  const char* name;
+  testing::TestShape shape;
+};
+
+std::vector<Variant> variants() {
+  testing::TestShape falcon = small("llama");  // heads wider than the embedding, a head of its own
+  falcon.head_dim = falcon.n_rot = 256;
+  falcon.n_head = 2;
+  falcon.n_head_kv = 1;
+  falcon.untied = true;
+  falcon.freq_base = 1000042;
+  falcon.rms_eps = 1e-6f;
+  testing::TestShape stretched = small("llama");
+  stretched.rope_freqs = true;
+  stretched.rope_factor = 8;
+  stretched.activation = "silu";
+  testing::TestShape biased = small("llama");
+  biased.biases = true;
+  biased.untied = true;
+  testing::TestShape b158 = small("bitnet-b1.58");
+  b158.biases = true;
+  b158.rope_freqs = true;
+  b158.activation = "relu2";
+  testing::TestShape b25 = b158;
+  b25.architecture = "bitnet-25";
+  testing::TestShape scaled = small("bitnet");
+  scaled.factors = true;
+  scaled.n_rot = 32;  // half of each head turns
+  return {{"falcon", falcon}, {"stretched", stretched}, {"biased", biased}, {"b158", b158},
+          {"b25", b25},       {"scaled", scaled}};
+}
+
+// A file of the variant, without the biases that bitnet.cpp reads and does not add.
+void write_variant(const Variant& variant, const std::filesystem::path& path) {
+  testing::TestModel model(variant.shape, 5);
+  if (variant.shape.architecture != "llama")
+    std::erase_if(model.tensors, [](const auto& tensor) {
+      return tensor.name.ends_with(".bias") && tensor.name.find(".ffn_") != std::string::npos;
+    });
+  model.write(path);
+}
+
+TEST(EngineIsEmulator, EveryVariantOfEveryArchitecture) {
+  for (const Variant& variant : variants()) {
+    SCOPED_TRACE(variant.name);
+    const bitnet::testing::TemporaryDirectory folder;
+    write_variant(variant, folder / "model.gguf");
+    EXPECT_EQ(bitnet::Model::load(folder / "model.gguf").weights().warnings, std::vector<std::string>{});
+    expect_engine_is_emulator(folder / "model.gguf", {1, 5, 70});
+  }
+}
+
+// Both sides with the same inputs, so that only what an operation itself adds is seen.
+TEST(EngineIsNearTheOracle, EveryVariantOfEveryArchitecture) {
+  for (const Variant& variant : variants()) {
+    const bitnet::testing::TemporaryDirectory folder;
+    write_variant(variant, folder / "model.gguf");
+    const auto model = bitnet::Model::load(folder / "model.gguf");
+    bitnet::Context engine(model, {.threads = 2});
+    Oracle oracle(model.file(), {.threads = 2, .round_taps = false});
+    const auto tokens = some_tokens(9, 260);
+    const std::vector<std::int32_t> positions = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+    std::map<TapId, std::vector<float>> taps;
+    for (auto& shown : evaluate(engine, tokens)) taps[shown.id] = std::move(shown.values);
+    const auto data = [&](const std::optional<TapId>& id) { return id ? taps.at(*id).data() : nullptr; };
+    for (const auto& [id, ours] : taps) {
+      const auto from = bitnet::inputs_of(model.config(), id);
+      const auto wanted =
+          oracle.evaluate({id, positions, tokens, data(from.a), data(from.b), data(from.history)});
+      ASSERT_EQ(ours.size(), wanted.size());
+      double error = 0, square = 0;
+      for (std::size_t k = 0; k < ours.size(); ++k) {
+        error += std::pow(static_cast<double>(ours[k]) - wanted[k], 2);
+        square += wanted[k] * wanted[k];
+      }
+      EXPECT_LE(error, (from.integer_product ? 1e-12 : 1e-6) * square)
+          << variant.name << ", " << bitnet::to_string(id);
+      EXPECT_GT(square, 0) << variant.name << ", " << bitnet::to_string(id);
+    }
+  }
+}
+
 class EmulatorOf : public ::testing::Test {
  protected:
   bitnet::testing::TemporaryDirectory folder;
@@ -338,6 +423,27 @@ TEST_F(EmulatorOf, UsesTheBiasesAndScalesThatTheReferenceUses) {
   }
   EXPECT_FALSE(matters(b158, "output.weight"));
   EXPECT_TRUE(matters(llama, "output.weight"));
+}
+
+TEST_F(EmulatorOf, TheActivationIsTheArchitecturesWhateverTheFileNames) {
+  testing::TestShape shape = small("llama");
+  const auto activation = [&](const char* architecture, const char* named, EmulatorGeneration generation) {
+    shape.architecture = architecture;
+    shape.activation = named;
+    testing::TestModel(shape).write(folder / "model.gguf");
+    const auto file = bitnet::gguf::File::open(folder / "model.gguf");
+    auto options = own_rope();
+    options.generation = generation;
+    return Emulator(file, options).config().activation;
+  };
+  const auto second = EmulatorGeneration::second, reported = EmulatorGeneration::reported_2026;
+  using enum bitnet::Activation;
+  EXPECT_EQ(activation("llama", "relu2", second), silu);
+  EXPECT_EQ(activation("bitnet", "relu2", second), silu);
+  EXPECT_EQ(activation("bitnet-25", "silu", second), relu_squared);
+  EXPECT_EQ(activation("bitnet-b1.58", "silu", second), relu_squared);
+  EXPECT_EQ(activation("bitnet-b1.58", "relu2", reported), silu);
+  EXPECT_EQ(activation("bitnet-25", "relu2", reported), relu_squared);
 }
 
 TEST_F(EmulatorOf, ABlockQuantizedHeadTakesItsOwnSums) {

@@ -44,8 +44,9 @@ static_assert(FLT_EVAL_METHOD == 0, "the codes are defined in binary32");
 struct Ternary {
   const std::byte* codes = nullptr;  // (rows, cols / 4 bytes)
   std::int64_t rows = 0;
-  std::int64_t cols = 0;  // a multiple of 128
-  double scale = 0;       // one for the matrix: gamma of [b1.58] (3)
+  std::int64_t cols = 0;     // a multiple of 128
+  double scale = 0;          // one for the matrix: gamma of [b1.58] (3); with the tensor `.scale`, if any
+  std::vector<double> bias;  // (rows), where the file has one
 };
 
 struct Matrix {
@@ -110,7 +111,15 @@ class Loader {
     const std::byte* codes = as_i2s(file_, tensor, options_, decoded_);
     std::memcpy(&scale, codes + rows * cols / 4, 4);  // it follows the codes
     if (!std::isfinite(scale)) file_.fail(name, "its weight scale is not finite; the file is damaged");
-    return {codes, rows, cols, scale};
+    return {codes, rows, cols, scale, {}};
+  }
+
+  // name: without ".weight".
+  Ternary projection(const std::string& name, std::int64_t cols, std::int64_t rows) {
+    Ternary m = ternary(name + ".weight", cols, rows);
+    if (has(name + ".scale")) m.scale *= vector(name + ".scale", 1)[0];
+    if (has(name + ".bias")) m.bias = vector(name + ".bias", rows);
+    return m;
   }
 
   Matrix matrix(const std::string& name, std::int64_t cols, std::int64_t rows) {
@@ -173,16 +182,16 @@ Weights load(const bitnet::gguf::File& file, const Config& c, const bitnet::gguf
     const std::string blk = "blk." + std::to_string(i) + ".";
     Layer l;
     l.attn_norm = load.vector(blk + "attn_norm.weight", c.n_embd);
-    l.wq = load.ternary(blk + "attn_q.weight", c.n_embd, c.q_width());
-    l.wk = load.ternary(blk + "attn_k.weight", c.n_embd, c.kv_width());
-    l.wv = load.ternary(blk + "attn_v.weight", c.n_embd, c.kv_width());
+    l.wq = load.projection(blk + "attn_q", c.n_embd, c.q_width());
+    l.wk = load.projection(blk + "attn_k", c.n_embd, c.kv_width());
+    l.wv = load.projection(blk + "attn_v", c.n_embd, c.kv_width());
     if (c.sub_norms) l.attn_sub_norm = load.vector(blk + "attn_sub_norm.weight", c.q_width());
-    l.wo = load.ternary(blk + "attn_output.weight", c.q_width(), c.n_embd);
+    l.wo = load.projection(blk + "attn_output", c.q_width(), c.n_embd);
     l.ffn_norm = load.vector(blk + "ffn_norm.weight", c.n_embd);
-    l.w_gate = load.ternary(blk + "ffn_gate.weight", c.n_embd, c.n_ff);
-    l.w_up = load.ternary(blk + "ffn_up.weight", c.n_embd, c.n_ff);
+    l.w_gate = load.projection(blk + "ffn_gate", c.n_embd, c.n_ff);
+    l.w_up = load.projection(blk + "ffn_up", c.n_embd, c.n_ff);
     if (c.sub_norms) l.ffn_sub_norm = load.vector(blk + "ffn_sub_norm.weight", c.n_ff);
-    l.w_down = load.ternary(blk + "ffn_down.weight", c.n_ff, c.n_embd);
+    l.w_down = load.projection(blk + "ffn_down", c.n_ff, c.n_embd);
     w.layers.push_back(std::move(l));
   }
   w.output_norm = load.vector("output_norm.weight", c.n_embd);
@@ -446,7 +455,7 @@ struct Oracle::Impl {
   }
 
   // BitLinear: y = (W~ x~) * gamma * max|x| / 127 ([BitNet] (11), [b1.58] section 2): (T, cols) -> (T, rows).
-  // The integer product is exact; the two scales are applied in double.
+  // The integer product is exact; the scales and the bias are applied in double.
   Rows bit_linear(const Ternary& m, const Rows& x) {
     const Codes codes = quantize(x, m.cols);
     const std::int64_t tokens = x.count();
@@ -467,6 +476,7 @@ struct Oracle::Impl {
         }
         for (std::int64_t t = 0; t < tokens; ++t)
           y[t][r] = static_cast<double>(sum[t]) / static_cast<double>(codes.scale[t]) * m.scale;
+        for (std::int64_t t = 0; t < tokens && !m.bias.empty(); ++t) y[t][r] += m.bias[r];
       }
     });
     return y;

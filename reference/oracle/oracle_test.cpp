@@ -203,6 +203,30 @@ TEST(OracleOperation, TernaryProductsEqualPlainLoops) {
     }
 }
 
+TEST(OracleOperation, FactorsAndBiasesFollowTheProduct) {
+  for (const char* architecture : {"bitnet", "bitnet-b1.58", "llama"}) {
+    TestShape shape;
+    shape.architecture = architecture;
+    shape.biases = shape.factors = true;
+    TestModel model(shape);
+    const Loaded loaded(model);
+    Oracle oracle = loaded.oracle();
+    for (const auto& [tap, name] : {std::pair{Tap::k_proj, "attn_k"}, std::pair{Tap::ffn_down, "ffn_down"}}) {
+      const std::string blk = std::string("blk.1.") + name;
+      const auto x = random_row(2 * model.at(blk + ".weight").ne[0], 3);
+      const auto product = naive_product(model.at(blk + ".weight"), x);
+      const auto& bias = model.at(blk + ".bias").values;
+      const double factor = static_cast<double>(model.at(blk + ".scale").values[0]);
+      const auto y = run(oracle, {tap, 1}, {.a = x, .rows = 2});
+      ASSERT_EQ(y.size(), product.size());
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        const double wanted = product[i] * factor + static_cast<double>(bias[i % bias.size()]);
+        EXPECT_NEAR(y[i], wanted, 4 * 0x1p-52 * (std::fabs(product[i] * factor) + std::fabs(wanted))) << name;
+      }
+    }
+  }
+}
+
 TEST(OracleOperation, LargestSumsDoNotWrap) {
   TestShape shape;
   shape.n_ff = 4224;
@@ -724,9 +748,9 @@ TEST(OracleRefuses, WhatIsNoModelOfIts) {
   refused(
       [](TestModel& m) {
         m.tensors.push_back(m.at("output_norm.weight"));
-        m.tensors.back().name = "blk.0.attn_q.bias";
+        m.tensors.back().name = "blk.0.attn_norm.bias";
       },
-      "blk.0.attn_q.bias", "no such tensor");
+      "blk.0.attn_norm.bias", "no such tensor");
   refused([&](TestModel& m) { m.at("blk.0.attn_k.weight").scale = nan; }, "blk.0.attn_k.weight",
           "not finite");
   refused([&](TestModel& m) { m.at("blk.0.attn_norm.weight").values[3] = nan; }, "blk.0.attn_norm.weight",

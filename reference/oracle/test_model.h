@@ -36,6 +36,7 @@ struct TestShape {
   bool untied = false;
   bool biases = false;                                     // after every projection
   bool factors = false;                                    // tensors `.scale`, of architecture bitnet
+  std::string activation;                                  // the key hidden_activation, where it is not empty
   float weight_scale = 1;                                  // of the ternary matrices, times 0.25 to 1.25
   bitnet::TensorType embedding = bitnet::TensorType::f16;  // or F32, BF16, Q8_0, Q6_K
 };
@@ -98,6 +99,7 @@ struct TestModel {
     writer.add(a + ".attention.layer_norm_rms_epsilon", shape.rms_eps);
     writer.add(a + ".rope.dimension_count", shape.n_rot);
     writer.add(a + ".rope.freq_base", shape.freq_base);
+    if (!shape.activation.empty()) writer.add(a + ".hidden_activation", shape.activation);
     if (shape.rope_factor != 1) writer.add(a + ".rope.scaling.factor", shape.rope_factor);
 
     std::vector<std::string> tokens;
