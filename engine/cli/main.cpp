@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   bitnet::add_bench(app);
   bitnet::add_inspect(app);
   bitnet::add_synth(app);
+  bitnet::add_convert(app);
   bitnet::add_quantize(app);
   try {
     app.parse(argc, argv);

@@ -38,14 +38,14 @@ json parse_json(const std::string& text) {
 }  // namespace
 
 Trace Trace::open(const std::filesystem::path& path) {
-  return Trace(Safetensors::open(path));
+  return Trace(bitnet::Safetensors::open(path));
 }
 
 Trace Trace::parse(std::span<const std::byte> bytes, std::string name) {
-  return Trace(Safetensors::parse(bytes, std::move(name)));
+  return Trace(bitnet::Safetensors::parse(bytes, std::move(name)));
 }
 
-Trace::Trace(Safetensors file) : file_(std::move(file)) {
+Trace::Trace(bitnet::Safetensors file) : file_(std::move(file)) {
   if (const std::string& schema = text("schema"); schema != "crossval.trace/1")
     fail("schema", "is `" + printable(schema, 60) +
                        "`, not crossval.trace/1; record the trace with this version of crossval");
@@ -54,7 +54,7 @@ Trace::Trace(Safetensors file) : file_(std::move(file)) {
   read_cases();
   read_pieces();
   read_rope();
-  for (const Safetensors::Tensor& tensor : file_.tensors()) place(tensor);
+  for (const bitnet::Safetensors::Tensor& tensor : file_.tensors()) place(tensor);
   check_complete();
 }
 
@@ -193,7 +193,7 @@ void Trace::read_rope() {
   rope_ = std::move(rope);
 }
 
-void Trace::place(const Safetensors::Tensor& tensor) {
+void Trace::place(const bitnet::Safetensors::Tensor& tensor) {
   const auto name = parse_trace_name(tensor.name);
   if (!name)
     fail(tensor.name,
@@ -213,7 +213,7 @@ void Trace::place(const Safetensors::Tensor& tensor) {
   };
   const auto rows = static_cast<std::uint64_t>(step.tokens.size());
   if (name->hashes) {
-    if (tensor.type != Safetensors::Type::u8 || tensor.shape != std::vector<std::uint64_t>{rows, 32})
+    if (tensor.type != bitnet::Safetensors::Type::u8 || tensor.shape != std::vector<std::uint64_t>{rows, 32})
       wrong_shape("U8 of shape [" + std::to_string(rows) + ", 32]");
     stored.hashes = tensor.data;
     return;
@@ -222,7 +222,7 @@ void Trace::place(const Safetensors::Tensor& tensor) {
     fail(tensor.name, std::string("holds values, but metadata values is sha256") + kAgain);
   const bool flat = is_ragged(name->tap);
   const std::uint64_t stored_rows = hashed_ ? 1 : rows;
-  if (tensor.type != Safetensors::Type::f32 || tensor.data.empty() ||
+  if (tensor.type != bitnet::Safetensors::Type::f32 || tensor.data.empty() ||
       tensor.shape.size() != (flat ? 1U : 2U) || (!flat && tensor.shape[0] != stored_rows))
     wrong_shape(flat ? "F32 of shape [values]" : "F32 of shape [" + std::to_string(stored_rows) + ", width]");
   if (name->tap.tap == Tap::result_output && tensor.shape[1] != static_cast<std::uint64_t>(n_vocab_))

@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/safetensors/safetensors.h"
 #include "reference/participant.h"
-#include "reference/trace/safetensors.h"
 
 namespace crossval {
 
@@ -69,7 +69,7 @@ class Trace {
   [[noreturn]] void fail(std::string_view field, std::string_view what) const { file_.fail(field, what); }
 
  private:
-  explicit Trace(Safetensors file);
+  explicit Trace(bitnet::Safetensors file);
   const std::string& text(const char* key) const;
   std::int64_t number(const char* key, std::int64_t largest) const;
   void read_identity();
@@ -77,10 +77,10 @@ class Trace {
   void read_cases();
   void read_pieces();
   void read_rope();
-  void place(const Safetensors::Tensor& tensor);
+  void place(const bitnet::Safetensors::Tensor& tensor);
   void check_complete() const;
 
-  Safetensors file_;
+  bitnet::Safetensors file_;
   std::string model_sha256_, suite_sha256_;
   Identity identity_;
   bool hashed_ = false;

@@ -13,17 +13,33 @@
 #include <string_view>
 #include <vector>
 
-namespace crossval {
+namespace bitnet {
 
 class Safetensors {
  public:
-  /// The types that traces are made of; a tensor of another type is refused.
-  enum class Type : std::uint8_t { f32, u8 };
+  enum class Type : std::uint8_t {
+    boolean,
+    u8,
+    i8,
+    f8_e4m3,
+    f8_e5m2,
+    u16,
+    i16,
+    f16,
+    bf16,
+    u32,
+    i32,
+    f32,
+    u64,
+    i64,
+    f64
+  };
   struct Tensor {
     std::string name;
     Type type{};
     std::vector<std::uint64_t> shape;
     std::span<const std::byte> data;  // product of shape x size of type; aligned to nothing
+    std::uint64_t elements() const;
   };
 
   /// Everything is checked before anything is used: lengths, JSON, duplicate names and keys, types, shapes
@@ -45,6 +61,9 @@ class Safetensors {
   /// Throws InputError("FILE: FIELD: WHAT"), harmless to print.
   [[noreturn]] void fail(std::string_view field, std::string_view what) const;
 
+  /// "F32", "BF16", ...
+  static std::string_view type_name(Type type);
+
  private:
   struct Map;
   explicit Safetensors(std::string name);
@@ -56,4 +75,4 @@ class Safetensors {
   std::vector<Tensor> tensors_;
 };
 
-}  // namespace crossval
+}  // namespace bitnet

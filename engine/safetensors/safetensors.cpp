@@ -1,4 +1,4 @@
-#include "reference/trace/safetensors.h"
+#include "engine/safetensors/safetensors.h"
 
 #include <algorithm>
 #include <array>
@@ -13,17 +13,32 @@
 #include "engine/gguf/mapping.h"
 #include "engine/gguf/printable.h"
 
-namespace crossval {
+namespace bitnet {
 namespace {
 
-using bitnet::gguf::printable;
+using gguf::printable;
 
 static_assert(std::endian::native == std::endian::little, "safetensors holds little-endian values");
 
-constexpr const char* kAgain = "; copy or record the trace again";
+constexpr const char* kAgain = "; the file is damaged: copy or write it again";
 // The limit of the safetensors library.
 constexpr std::uint64_t kMaxHeader = 100'000'000;
 constexpr std::size_t kMaxDimensions = 8;
+
+// Of the numbers that the format knows; those that it packs below a byte are not.
+struct TypeRow {
+  Safetensors::Type type;
+  std::string_view name;
+  std::uint64_t bytes;
+};
+using Type = Safetensors::Type;
+constexpr TypeRow kTypes[] = {
+    {Type::boolean, "BOOL", 1},    {Type::u8, "U8", 1},           {Type::i8, "I8", 1},
+    {Type::f8_e4m3, "F8_E4M3", 1}, {Type::f8_e5m2, "F8_E5M2", 1}, {Type::u16, "U16", 2},
+    {Type::i16, "I16", 2},         {Type::f16, "F16", 2},         {Type::bf16, "BF16", 2},
+    {Type::u32, "U32", 4},         {Type::i32, "I32", 4},         {Type::f32, "F32", 4},
+    {Type::u64, "U64", 8},         {Type::i64, "I64", 8},         {Type::f64, "F64", 8},
+};
 
 // What the header says of one tensor.
 struct Stated {
@@ -131,7 +146,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
 
 struct Safetensors::Map {
   explicit Map(const std::filesystem::path& path) : mapping(path) {}
-  bitnet::gguf::Mapping mapping;
+  gguf::Mapping mapping;
 };
 
 Safetensors::Safetensors(std::string name) : name_(std::move(name)) {}
@@ -140,15 +155,24 @@ Safetensors& Safetensors::operator=(Safetensors&&) noexcept = default;
 Safetensors::~Safetensors() = default;
 
 void Safetensors::fail(std::string_view field, std::string_view what) const {
-  throw bitnet::InputError(bitnet::gguf::printable_message(name_) + ": " + printable(field, 200) + ": " +
-                           bitnet::gguf::printable_message(what));
+  throw InputError(gguf::printable_message(name_) + ": " + printable(field, 200) + ": " +
+                   gguf::printable_message(what));
+}
+
+std::uint64_t Safetensors::Tensor::elements() const {
+  std::uint64_t n = 1;
+  for (const std::uint64_t d : shape) n *= d;  // fits: the reader has multiplied it too
+  return n;
+}
+
+std::string_view Safetensors::type_name(Type type) {
+  return std::ranges::find(kTypes, type, &TypeRow::type)->name;
 }
 
 Safetensors Safetensors::open(const std::filesystem::path& path) {
   Safetensors file(path.string());
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored))
-    file.fail("file", "is a directory; give the trace itself");
+  if (std::filesystem::is_directory(path, ignored)) file.fail("file", "is a directory; give the file itself");
   file.map_ = std::make_unique<Map>(path);
   file.read(file.map_->mapping.bytes());
   return file;
@@ -181,15 +205,16 @@ void Safetensors::read(std::span<const std::byte> bytes) {
   tensors_.reserve(header.tensors.size());
   std::vector<std::pair<std::uint64_t, std::uint64_t>> places;
   std::vector<std::size_t> order;
+  std::vector<Type> types;
   for (Stated& t : header.tensors) {
     const auto lacks = [&](const char* key) { fail(t.name, std::string("has no ") + key + kAgain); };
     if (!t.dtype) lacks("dtype");
     if (!t.shape) lacks("shape");
     if (!t.offsets || t.offsets->size() != 2) lacks("data_offsets of two numbers");
-    if (*t.dtype != "F32" && *t.dtype != "U8")
-      fail(t.name, "is of type " + printable(*t.dtype, 40) + "; a trace has F32 and U8 only");
-    const bool f32 = *t.dtype == "F32";
-    std::uint64_t size = f32 ? 4 : 1;
+    const TypeRow* type = std::ranges::find(kTypes, *t.dtype, &TypeRow::name);
+    if (type == std::end(kTypes))
+      fail(t.name, "is of type `" + printable(*t.dtype, 40) + "`, which is unknown; write it as F32 or BF16");
+    std::uint64_t size = type->bytes;
     for (const std::uint64_t n : *t.shape)
       if (__builtin_mul_overflow(size, n, &size))
         fail(t.name, std::string("its shape is too large") + kAgain);
@@ -202,6 +227,7 @@ void Safetensors::read(std::span<const std::byte> bytes) {
                        std::to_string(end - begin) + kAgain);
     order.push_back(places.size());
     places.emplace_back(begin, end);
+    types.push_back(type->type);
   }
   std::ranges::stable_sort(order, {}, [&](std::size_t i) { return places[i]; });
   std::uint64_t at = 0;
@@ -214,7 +240,7 @@ void Safetensors::read(std::span<const std::byte> bytes) {
                        std::to_string(at) + kAgain);
     at = end;
     tensors_.push_back({.name = std::move(t.name),
-                        .type = *t.dtype == "F32" ? Type::f32 : Type::u8,
+                        .type = types[i],
                         .shape = std::move(*t.shape),
                         .data = data.subspan(begin, end - begin)});
   }
@@ -222,4 +248,4 @@ void Safetensors::read(std::span<const std::byte> bytes) {
     fail("data", std::to_string(data.size() - at) + " bytes at the end belong to no tensor" + kAgain);
 }
 
-}  // namespace crossval
+}  // namespace bitnet

@@ -1,0 +1,325 @@
+#include "engine/convert/hf_vocabulary.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "engine/gguf/printable.h"
+#include "engine/tokenizer/pre_tokenizer.h"
+#include "engine/tokenizer/special_roles.h"
+#include "engine/tokenizer/tokenizer.h"
+
+namespace bitnet::hf {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kAgain = "; download the file again";
+
+std::int32_t number_of(TokenType type) {
+  return static_cast<std::int32_t>(type);
+}
+
+std::string in_quotes(std::string_view text) {
+  return "`" + gguf::printable(text, 80) + "`";
+}
+
+class Reader {
+ public:
+  Reader(const TokenizerFiles& files, std::uint32_t n_vocab, const std::string& pre)
+      : files_(files), pre_(pre), taken_(n_vocab, false) {
+    v_.source = files.tokenizer.file();
+    v_.tokens.resize(n_vocab);
+    v_.types.assign(n_vocab, number_of(TokenType::unused));
+  }
+
+  HfVocabulary read() {
+    read_model();
+    read_added_tokens();
+    fill_gaps();
+    read_pre_tokenizer();
+    read_post_processor();
+    read_special_ids();
+    read_chat_template();
+    return std::move(v_);
+  }
+
+ private:
+  void note(std::string text) { v_.notes.push_back(std::move(text)); }
+
+  void read_model() {
+    const auto model = files_.tokenizer.object("model");
+    if (!model) files_.tokenizer.fail("model", std::string("missing") + kAgain);
+    const std::string type = model->text("type").value_or("BPE");  // old files do not say it
+    if (type != "BPE" || model->flag("byte_fallback").value_or(false))
+      model->fail("type", in_quotes(type) +
+                              (type == "BPE" ? " with byte_fallback, which is SentencePiece," : "") +
+                              " is not supported; only byte-level BPE is");
+    for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
+      if (!model->text(key).value_or("").empty())
+        model->fail(key, "is not empty, which a GGUF vocabulary cannot express");
+    v_.model = "gpt2";
+    read_vocab(*model);
+    read_merges(*model);
+    if (files_.tokenizer.find("normalizer") != nullptr)
+      note("tokenizer.json has a normalizer, which GGUF cannot express: it is left out");
+  }
+
+  void read_vocab(const JsonObject& model) {
+    const auto vocab = model.object("vocab");
+    if (!vocab) model.fail("vocab", std::string("missing") + kAgain);
+    for (const auto& [text, id] : vocab->json().items()) {
+      if (!id.is_number_unsigned()) vocab->fail(text, std::string("must be an id") + kAgain);
+      place(*vocab, text, text, id.get<std::uint64_t>(), TokenType::normal);
+    }
+  }
+
+  void place(const JsonObject& where, const std::string& field, const std::string& text, std::uint64_t id,
+             TokenType type) {
+    if (id >= v_.tokens.size())
+      where.fail(field, "has id " + std::to_string(id) + ", but the embedding has only " +
+                            std::to_string(v_.tokens.size()) +
+                            " rows; tokenizer and weights are of different checkpoints");
+    const auto i = static_cast<std::size_t>(id);
+    if (taken_[i] && v_.tokens[i] != text)
+      where.fail(field,
+                 "has id " + std::to_string(id) + ", which is that of " + in_quotes(v_.tokens[i]) + kAgain);
+    taken_[i] = true;
+    v_.tokens[i] = text;
+    v_.types[i] = number_of(type);
+  }
+
+  // "a b", or since tokenizers 0.20 ["a", "b"].
+  void read_merges(const JsonObject& model) {
+    const json* merges = model.find("merges");
+    if (merges == nullptr || !merges->is_array())
+      model.fail("merges", std::string("must be a list") + kAgain);
+    v_.merges.reserve(merges->size());
+    for (const json& merge : *merges) {
+      const auto fail = [&] {
+        model.fail(
+            "merges[" + std::to_string(v_.merges.size()) + "]",
+            std::string("must be two texts with one space between them, or a list of the two") + kAgain);
+      };
+      const auto plain = [](const json& part) {
+        return part.is_string() && !part.get_ref<const std::string&>().empty() &&
+               part.get_ref<const std::string&>().find(' ') == std::string::npos;
+      };
+      if (merge.is_array()) {
+        if (merge.size() != 2 || !plain(merge[0]) || !plain(merge[1])) fail();
+        v_.merges.push_back(merge[0].get_ref<const std::string&>() + " " +
+                            merge[1].get_ref<const std::string&>());
+        continue;
+      }
+      if (!merge.is_string()) fail();
+      const auto& text = merge.get_ref<const std::string&>();
+      const std::size_t space = text.find(' ');
+      if (space == std::string::npos || space == 0 || space + 1 == text.size() || space != text.rfind(' '))
+        fail();
+      v_.merges.push_back(text);
+    }
+  }
+
+  void read_added_tokens() {
+    const json* list = files_.tokenizer.find("added_tokens");
+    if (list == nullptr) return;
+    if (!list->is_array()) files_.tokenizer.fail("added_tokens", std::string("must be a list") + kAgain);
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      const JsonObject token =
+          files_.tokenizer.element((*list)[i], "added_tokens[" + std::to_string(i) + "]");
+      const auto text = token.text("content");
+      const auto id = token.count("id");
+      if (!text || text->empty()) token.fail("content", std::string("missing") + kAgain);
+      if (!id) token.fail("id", std::string("missing") + kAgain);
+      place(token, "id", *text, *id,
+            token.flag("special").value_or(false) ? TokenType::control : TokenType::user_defined);
+    }
+  }
+
+  // Rows of the embedding that no token has, which models keep to round their number up.
+  void fill_gaps() {
+    std::size_t gaps = 0;
+    for (std::size_t id = 0; id < taken_.size(); ++id) {
+      if (taken_[id]) continue;
+      ++gaps;
+      v_.tokens[id] = "[PAD" + std::to_string(id) + "]";
+    }
+    if (gaps > 0)
+      note(std::to_string(gaps) + " of " + std::to_string(taken_.size()) +
+           " ids have no token: they are written as unused");
+  }
+
+  void read_pre_tokenizer() {
+    const auto found = pre_tokenizer_name(files_.tokenizer);
+    v_.pre = pre_.empty() ? found.value_or("") : pre_;
+    if (v_.pre.empty())
+      files_.tokenizer.fail("pre_tokenizer",
+                            "is none that bitnet.cpp has a name for; if you know which one it "
+                            "is, give --pre, one of " +
+                                pre_tokenizer_names());
+    if (find_pre_tokenizer(v_.pre) == nullptr)
+      files_.tokenizer.fail("pre_tokenizer", "--pre " + in_quotes(v_.pre) + " is unknown; choose one of " +
+                                                 pre_tokenizer_names());
+    if (pre_.empty())
+      note("pre-tokenizer " + v_.pre + ": tokenizer.json describes it");
+    else if (found != pre_)
+      note("pre-tokenizer " + v_.pre + ": given as --pre; tokenizer.json describes " +
+           found.value_or("none that is known"));
+  }
+
+  // What a TemplateProcessing puts before and behind a single text.
+  void read_template(const JsonObject& step) {
+    const json* single = step.find("single");
+    if (single == nullptr || !single->is_array() || single->empty())
+      step.fail("single", std::string("must be a list") + kAgain);
+    const auto special = [](const json& part) { return part.is_object() && part.contains("SpecialToken"); };
+    v_.add_bos = special(single->front());
+    v_.add_eos = single->size() > 1 && special(single->back());
+    has_template_ = true;
+  }
+
+  void read_post_processor() {
+    if (const auto processor = files_.tokenizer.object("post_processor")) {
+      const json* list = processor->find("processors");
+      if (processor->text("type").value_or("") == "TemplateProcessing") read_template(*processor);
+      if (list != nullptr && !list->is_array())
+        processor->fail("processors", std::string("must be a list") + kAgain);
+      for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
+        const JsonObject step = processor->element((*list)[i], "processors[" + std::to_string(i) + "]");
+        if (step.text("type").value_or("") == "TemplateProcessing") read_template(step);
+      }
+    }
+    // The post-processor is what transformers does; the flags are for tokenizers without one.
+    if (has_template_ || !files_.tokenizer_config) return;
+    v_.add_bos = files_.tokenizer_config->flag("add_bos_token").value_or(false);
+    v_.add_eos = files_.tokenizer_config->flag("add_eos_token").value_or(false);
+  }
+
+  std::uint32_t id_of(const JsonObject& where, const std::string& key, const std::string& text) const {
+    const auto it = std::ranges::find(v_.tokens, text);
+    if (it == v_.tokens.end()) where.fail(key, "is " + in_quotes(text) + ", which is no token");
+    return static_cast<std::uint32_t>(it - v_.tokens.begin());
+  }
+
+  std::uint32_t checked(const JsonObject& where, const std::string& key, const json& value) const {
+    if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= v_.tokens.size())
+      where.fail(key, "must be an id below " + std::to_string(v_.tokens.size()));
+    return value.get<std::uint32_t>();
+  }
+
+  // "bos_token": a text, or an object with its content.
+  std::optional<std::uint32_t> named_token(const char* key) const {
+    const auto& config = files_.tokenizer_config;
+    const json* value = config ? config->find(key) : nullptr;
+    if (value == nullptr) return std::nullopt;
+    if (value->is_string()) return id_of(*config, key, value->get<std::string>());
+    const auto text = config->element(*value, key).text("content");
+    if (!text) config->fail(key, "must be a text or an object with its content");
+    return id_of(*config, key, *text);
+  }
+
+  // "eos_token_id": an id or a list of them, of the first file that has it.
+  std::vector<std::uint32_t> ids_of(const char* key) const {
+    for (const auto* file : {&files_.generation_config, &files_.config}) {
+      const json* value = *file ? (*file)->find(key) : nullptr;
+      if (value == nullptr) continue;
+      std::vector<std::uint32_t> ids;
+      if (!value->is_array()) return {checked(**file, key, *value)};
+      for (const json& id : *value) ids.push_back(checked(**file, key, id));
+      return ids;
+    }
+    return {};
+  }
+
+  void read_special_ids() {
+    const auto add = [&](const char* key, std::optional<std::uint32_t> id) {
+      if (id) v_.ids.emplace_back(key, *id);
+    };
+    const auto first = [](const std::vector<std::uint32_t>& ids) {
+      return ids.empty() ? std::nullopt : std::optional(ids.front());
+    };
+    const auto token = [&](const char* name) {
+      const auto id = named_token(name);
+      return id ? id : first(ids_of((std::string(name) + "_id").c_str()));
+    };
+    add("bos_token_id", token("bos_token"));
+    const auto eos = token("eos_token");
+    add("eos_token_id", eos);
+    add_ends(eos, ids_of("eos_token_id"));
+    add("unknown_token_id", named_token("unk_token"));
+    add("seperator_token_id", named_token("sep_token"));
+    add("padding_token_id", named_token("pad_token"));
+    add("cls_token_id", named_token("cls_token"));
+    add("mask_token_id", named_token("mask_token"));
+  }
+
+  // Every id that ends a generation has a key, or is one by its text; else it is said.
+  void add_ends(std::optional<std::uint32_t> eos, const std::vector<std::uint32_t>& ends) {
+    std::set<std::string> given;
+    for (const std::uint32_t id : ends) {
+      const std::string& text = v_.tokens[id];
+      const auto has = [&](std::span<const std::string_view> texts) {
+        return std::ranges::find(texts, text) != texts.end();
+      };
+      const std::string key = has(role_texts(Role::eom)) ? "eom_token_id" : "eot_token_id";
+      if (eos == id) continue;
+      if (given.insert(key).second)
+        v_.ids.emplace_back(key, id);
+      else if (!has(end_of_generation_texts()))
+        note("token " + std::to_string(id) + ", " + in_quotes(text) +
+             ", ends a generation in generation_config.json, for which GGUF has no key left");
+    }
+  }
+
+  void read_chat_template() {
+    if (files_.chat_template) {
+      v_.chat_template = *files_.chat_template;
+      return;
+    }
+    const auto& config = files_.tokenizer_config;
+    const json* value = config ? config->find("chat_template") : nullptr;
+    if (value == nullptr) return;
+    if (value->is_string()) {
+      v_.chat_template = value->get<std::string>();
+      return;
+    }
+    if (!value->is_array()) config->fail("chat_template", "must be a text or a list of named ones");
+    for (std::size_t i = 0; i < value->size(); ++i) {
+      const JsonObject one = config->element((*value)[i], "chat_template[" + std::to_string(i) + "]");
+      if (one.text("name").value_or("") != "default") continue;
+      v_.chat_template = one.text("template").value_or("");
+      note("of " + std::to_string(value->size()) + " chat templates the one named default is written");
+      return;
+    }
+    config->fail("chat_template", "has no template named default");
+  }
+
+  const TokenizerFiles& files_;
+  const std::string& pre_;
+  std::vector<bool> taken_;
+  bool has_template_ = false;
+  HfVocabulary v_;
+};
+
+}  // namespace
+
+VocabData HfVocabulary::data() const {
+  VocabData d;
+  d.source = source;
+  d.model = model;
+  d.pre = pre;
+  d.tokens.assign(tokens.begin(), tokens.end());
+  d.types = types;
+  d.merges.emplace(merges.begin(), merges.end());
+  d.ids = ids;
+  d.add_bos = add_bos;
+  d.add_eos = add_eos;
+  d.chat_template = chat_template;
+  return d;
+}
+
+HfVocabulary read_hf_vocabulary(const TokenizerFiles& files, std::uint32_t n_vocab, const std::string& pre) {
+  return Reader(files, n_vocab, pre).read();
+}
+
+}  // namespace bitnet::hf
