@@ -172,9 +172,14 @@ class Reader {
     const json* single = step.find("single");
     if (single == nullptr || !single->is_array() || single->empty())
       step.fail("single", std::string("must be a list") + kAgain);
-    const auto special = [](const json& part) { return part.is_object() && part.contains("SpecialToken"); };
-    v_.add_bos = special(single->front());
-    v_.add_eos = single->size() > 1 && special(single->back());
+    const auto special = [&](const json& part) {
+      const JsonObject piece = step.element(part, "single");
+      const auto token = piece.object("SpecialToken");
+      return token ? token->text("id") : std::nullopt;
+    };
+    template_bos_ = special(single->front());
+    v_.add_bos = template_bos_.has_value();
+    v_.add_eos = single->size() > 1 && special(single->back()).has_value();
     has_template_ = true;
   }
 
@@ -242,7 +247,16 @@ class Reader {
       const auto id = named_token(name);
       return id ? id : first(ids_of((std::string(name) + "_id").c_str()));
     };
-    add("bos_token_id", token("bos_token"));
+    // What the post-processor writes is what transformers puts first, whatever is called BOS.
+    auto bos = token("bos_token");
+    if (template_bos_) {
+      const std::uint32_t written = id_of(files_.tokenizer, "post_processor", *template_bos_);
+      if (bos && *bos != written)
+        note("BOS is " + in_quotes(*template_bos_) + ", which the post-processor writes, not " +
+             in_quotes(v_.tokens[*bos]));
+      bos = written;
+    }
+    add("bos_token_id", bos);
     const auto eos = token("eos_token");
     add("eos_token_id", eos);
     add_ends(eos, ids_of("eos_token_id"));
@@ -298,6 +312,7 @@ class Reader {
   const std::string& pre_;
   std::vector<bool> taken_;
   bool has_template_ = false;
+  std::optional<std::string> template_bos_;
   HfVocabulary v_;
 };
 

@@ -64,11 +64,15 @@ TEST(HfVocabulary, TokensGetTheirRoles) {
   EXPECT_EQ(by_id.ids, (Ids{{"bos_token_id", 4}, {"eos_token_id", 5}, {"eot_token_id", 6}}));
   // A third end has no key, unless its text is known for one.
   const HfVocabulary three = read(small_tokenizer_json(), "{}", R"({"eos_token_id":[5,6,2]})");
-  EXPECT_EQ(three.ids, (Ids{{"eos_token_id", 5}, {"eot_token_id", 6}}));
+  EXPECT_EQ(three.ids, (Ids{{"bos_token_id", 4}, {"eos_token_id", 5}, {"eot_token_id", 6}}));
   EXPECT_TRUE(has_note(three, "token 2, `c`, ends a generation"));
   const std::string eom = with(small_tokenizer_json(), "<tool>", "<|eom_id|>");
   EXPECT_EQ(read(eom, "{}", R"({"eos_token_id":[5,6]})").ids,
-            (Ids{{"eos_token_id", 5}, {"eom_token_id", 6}}));
+            (Ids{{"bos_token_id", 4}, {"eos_token_id", 5}, {"eom_token_id", 6}}));
+  // What the post-processor writes comes first, whatever is called BOS.
+  const HfVocabulary other = read(small_tokenizer_json(), R"({"bos_token":"<tool>"})");
+  EXPECT_EQ(other.ids, (Ids{{"bos_token_id", 4}}));
+  EXPECT_TRUE(has_note(other, "BOS is `<s>`, which the post-processor writes, not `<tool>`"));
 }
 
 TEST(HfVocabulary, WithoutAPostProcessorTheFlagsDecide) {
