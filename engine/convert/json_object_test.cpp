@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/formats/test_ternary.h"
 
 namespace bitnet::hf {
@@ -35,7 +37,7 @@ TEST(JsonObject, NamesFileAndFieldOfAWrongType) {
   EXPECT_EQ(error_of([&] { o.count("c"); }), "f.json: c: must be a whole number that is not negative");
   const JsonObject in = *o.object("o");
   EXPECT_EQ(error_of([&] { in.object("in"); }), "f.json: o.in: must be an object");
-  const JsonObject f = in.element((*in.find("in"))[0], "in[0]");
+  const JsonObject f = in.element(in.find("in")->front(), "in[0]");
   EXPECT_EQ(error_of([&] { f.count("f"); }),
             "f.json: o.in[0].f: must be a whole number that is not negative");
 }
