@@ -15,6 +15,7 @@
 #include "crossval/run/trace_rope.h"
 #include "engine/base64.h"
 #include "engine/error.h"
+#include "engine/safetensors/safetensors.h"
 #include "reference/trace/trace_reader.h"
 
 namespace crossval {
@@ -193,8 +194,9 @@ TEST_F(TraceRun, ATraceThatContradictsItselfIsInvalid) {
   const fs::path path = o.reference.substr(6);
   std::streamoff at = 0;
   {
-    const Safetensors file = Safetensors::open(path);
-    const auto tensor = std::ranges::find(file.tensors(), "add-2-2/1/l_out-2", &Safetensors::Tensor::name);
+    const bitnet::Safetensors file = bitnet::Safetensors::open(path);
+    const auto tensor =
+        std::ranges::find(file.tensors(), "add-2-2/1/l_out-2", &bitnet::Safetensors::Tensor::name);
     ASSERT_NE(tensor, file.tensors().end());
     const std::string bytes = slurp(path);
     at = static_cast<std::streamoff>(bytes.find(
