@@ -58,7 +58,7 @@ TEST_F(TraceCli, BadInputIsTwo) {
   fs::resize_file(path("t"), fs::file_size(path("t")) - 1);
   const Result r = replay("");
   EXPECT_EQ(r.exit_code, 2) << r.output;
-  EXPECT_NE(r.output.find("copy or record the trace again"), std::string::npos) << r.output;
+  EXPECT_NE(r.output.find("copy or write it again"), std::string::npos) << r.output;
 }
 
 TEST_F(TraceCli, AFullDiskIsFourAndLeavesNothing) {
