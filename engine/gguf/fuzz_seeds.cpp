@@ -1,9 +1,6 @@
 // Writes a small corpus for fuzz_gguf: fuzz_gguf_seeds DIRECTORY.
 
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-
+#include "engine/fuzz_seeds.h"
 #include "engine/gguf/test_bytes.h"
 
 namespace {
@@ -58,30 +55,21 @@ Bytes split() {
   return b.header(0, 1).key("split.count", ValueType::u16, std::uint16_t{2});
 }
 
-bool write(const std::filesystem::path& path, const Bytes& b) {
-  std::ofstream out(path, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(b.bytes.data()), static_cast<std::streamsize>(b.bytes.size()));
-  return out.good();
+std::string text(const Bytes& b) {
+  return {reinterpret_cast<const char*>(b.bytes.data()), b.bytes.size()};
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: fuzz_gguf_seeds DIRECTORY\n");
-    return 2;
-  }
-  const std::filesystem::path dir = argv[1];
-  std::error_code error;
-  std::filesystem::create_directories(dir, error);
-  bool ok = write(dir / "scalars", scalars()) && write(dir / "arrays-v2", arrays(2)) &&
-            write(dir / "arrays-v3", arrays(3)) && write(dir / "alignment-64", two_tensors(64)) &&
-            write(dir / "alignment-8", two_tensors(8)) && write(dir / "split", split());
+  std::vector<bitnet::fuzzing::Seed> seeds = {
+      {"scalars", text(scalars())},          {"arrays-v2", text(arrays(2))},
+      {"arrays-v3", text(arrays(3))},        {"alignment-64", text(two_tensors(64))},
+      {"alignment-8", text(two_tensors(8))}, {"split", text(split())}};
   for (const auto type :
        {TensorType::f32, TensorType::f16, TensorType::bf16, TensorType::i2_s, TensorType::tl1,
         TensorType::tl2, TensorType::q8_0, TensorType::q6_k, TensorType::tq1_0})
-    ok = ok &&
-         write(dir / ("tensor-" + std::to_string(static_cast<std::uint32_t>(type))), one_tensor(type, 256));
-  if (!ok) std::fprintf(stderr, "fuzz_gguf_seeds: %s cannot be written\n", argv[1]);
-  return ok ? 0 : 4;
+    seeds.push_back(
+        {"tensor-" + std::to_string(static_cast<std::uint32_t>(type)), text(one_tensor(type, 256))});
+  return bitnet::fuzzing::write_seeds("fuzz_gguf_seeds", argc, argv, seeds);
 }
