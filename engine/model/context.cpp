@@ -5,6 +5,7 @@
 
 #include "engine/error.h"
 #include "engine/model/grow.h"
+#include "engine/model/kv_blob.h"
 
 namespace bitnet {
 namespace {
@@ -42,30 +43,74 @@ Context::Context(const Model& model, const ContextOptions& options)
     : model_(model),
       config_(model.config()),
       batch_(std::max<std::int64_t>(1, options.batch)),
-      cache_(config_, context_length(model, options), options.sequences),
+      fingerprint_(kv_fingerprint(model, options)),
+      cache_(config_, {.n_ctx = context_length(model, options),
+                       .sequences = options.sequences,
+                       .pool_tokens = options.pool_tokens,
+                       .idle_bytes = options.idle_bytes}),
       operations_(config_, model.weights(), select_kernels(options.isa), thread_count(options),
                   make_rope(model, options), pinned_cpus(options)) {
   operations_.screen_after(options.screen_after, options.screen_min_bytes);
   operations_.populate_weights();
 }
 
-void Context::check(std::span<const BatchRow> rows) const {
+void Context::check(int sequence) const {
+  if (!exists(sequence)) throw InputError("sequence " + std::to_string(sequence) + " does not exist");
+}
+
+void Context::check(std::span<const BatchRow> rows) {
   for (const BatchRow& row : rows) {
     if (row.token < 0 || row.token >= config_.n_vocab)
       throw InputError("token " + std::to_string(row.token) + " is outside the vocabulary of " +
                        std::to_string(config_.n_vocab));
-    if (row.sequence < 0 || row.sequence >= cache_.sequences())
-      throw InputError("sequence " + std::to_string(row.sequence) + " does not exist; there are " +
-                       std::to_string(cache_.sequences()));
+    check(row.sequence);
   }
-  for (int s = 0; s < cache_.sequences(); ++s) {
-    const auto more =
-        std::count_if(rows.begin(), rows.end(), [s](const BatchRow& r) { return r.sequence == s; });
-    if (cache_.length(s) + more > cache_.capacity())
-      throw InputError("context full: " + std::to_string(cache_.length(s)) + " tokens and " +
-                       std::to_string(more) + " more exceed the context of " +
-                       std::to_string(cache_.capacity()) + "; shorten the prompt or ask for fewer tokens");
+  more_.assign(static_cast<std::size_t>(cache_.slots()), 0);
+  for (const BatchRow& row : rows) ++more_[static_cast<std::size_t>(row.sequence)];
+  int s = 0;
+  try {
+    for (; s < cache_.slots(); ++s) cache_.reserve(s, more_[static_cast<std::size_t>(s)]);
+  } catch (const InputError&) {
+    while (s-- > 0) cache_.unreserve(s);
+    throw;
   }
+}
+
+std::span<const std::int32_t> Context::tokens(int sequence) const {
+  check(sequence);
+  return cache_.tokens(sequence);
+}
+
+void Context::release(int sequence) {
+  check(sequence);
+  cache_.release(sequence);
+}
+
+int Context::fork(int sequence, std::int64_t length) {
+  check(sequence);
+  if (length < 0 || length > cache_.length(sequence))
+    throw InputError("cannot fork " + std::to_string(length) + " tokens of sequence " +
+                     std::to_string(sequence) + ", which has " + std::to_string(cache_.length(sequence)));
+  return cache_.fork(sequence, length);
+}
+
+void Context::truncate(int sequence, std::int64_t length) {
+  check(sequence);
+  cache_.truncate(sequence, length);
+}
+
+std::vector<std::byte> Context::save(int sequence) const {
+  check(sequence);
+  return write_kv_blob(cache_, sequence, config_, fingerprint_);
+}
+
+int Context::restore(std::span<const std::byte> bytes) {
+  return read_kv_blob(bytes, cache_, config_, fingerprint_);
+}
+
+Context::PoolUse Context::pool_use() const {
+  const PagePool& pool = cache_.pool();
+  return {pool.pages(), pool.pages() - pool.free_pages(), pool.real_bytes()};
 }
 
 std::span<const float> Context::forward(std::span<const BatchRow> rows, const TapHook* hook) {
@@ -123,7 +168,7 @@ std::int64_t Context::forward_layers(std::span<const BatchRow> rows, const TapHo
   for (const BatchRow& row : rows) {
     tokens_.push_back(row.token);
     positions_.push_back(static_cast<std::int32_t>(cache_.length(row.sequence)));
-    cache_.extend(row.sequence, 1);
+    cache_.append(row.sequence, row.token);
   }
 
   const auto tap = [&](Tap which, std::int64_t layer, float* data, std::int64_t width) {
@@ -311,9 +356,10 @@ std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
     const std::int64_t cells = o.positions.back() + 1, width = c.kv_width();
     std::vector<f16> half(static_cast<std::size_t>(cells * width));
     op.to_f16(o.history, cells * width, half.data());
-    cache.extend(0, cells);
-    for (std::int64_t cell = 0; cell < cells; ++cell)
+    for (std::int64_t cell = 0; cell < cells; ++cell) {
+      cache.append(0, 0);  // whatever token it was
       cache.store(0, 0, cell, half.data() + cell * width, half.data() + cell * width);
+    }
     for (std::int32_t p : o.positions)
       visible.push_back({cache.key_pages(0, 0), cache.value_pages(0, 0), p + 1});
   };
@@ -343,7 +389,7 @@ std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
       product(l.attn_v, Work::attn_v);
       break;
     case Tap::kq: {
-      KvCache cache(one_layer, o.positions.back() + 1, 1);
+      KvCache cache(one_layer, {.n_ctx = o.positions.back() + 1});
       std::vector<VisibleCells> visible;
       paged(cache, visible);
       std::vector<f16> q(static_cast<std::size_t>(T * c.q_width()));
@@ -359,7 +405,7 @@ std::vector<float> OperationEvaluator::evaluate(const Operation& o) {
       break;
     }
     case Tap::attn_ctx: {
-      KvCache cache(one_layer, o.positions.back() + 1, 1);
+      KvCache cache(one_layer, {.n_ctx = o.positions.back() + 1});
       std::vector<VisibleCells> visible;
       paged(cache, visible);
       std::vector<std::int64_t> p_offsets{0};

@@ -33,7 +33,11 @@ struct ContextOptions {
   int threads = 0;         // 0 = physical cores
   bool pin = false;        // threads to physical cores; the one that makes the context is thread 0
   std::int64_t n_ctx = 0;  // tokens per sequence; 0 = the model's context length
-  int sequences = 1;
+  int sequences = 1;       // that exist from the start, by the ids 0, 1, ...
+  /// Tokens that all sequences together have pages for; 0 = sequences * n_ctx.
+  std::int64_t pool_tokens = 0;
+  /// Memory of forgotten tokens that is kept for the next ones instead of going back to the system.
+  std::size_t idle_bytes = std::size_t{64} << 20;
   std::int64_t batch = 256;  // rows evaluated at once; any value gives the same bits
   RopeMath rope = RopeMath::own;
   std::optional<RecordedRope> recorded_rope;  // instead of computing one
@@ -57,7 +61,8 @@ class Context {
   /// Evaluates the rows in order and returns the logits of those that want them, [wanted][n_vocab], valid
   /// until the next call. With a hook, every tap it wants is shown for every row. Results do not depend on
   /// how tokens are split over calls, on the other sequences in a call, on threads or instruction set. Throws
-  /// InputError when a token is outside the vocabulary or the context is full; nothing is evaluated then.
+  /// InputError when a token is outside the vocabulary, a sequence does not exist, or context or pool have no
+  /// room; nothing is evaluated then.
   std::span<const float> forward(std::span<const BatchRow> rows, const TapHook* hook = nullptr);
 
   /// Evaluates the rows in order and returns the arg max of the logits of those that want them, [wanted],
@@ -68,12 +73,41 @@ class Context {
   /// Records the kinds of work of later calls in `profile`, made for threads() threads; nullptr: no longer.
   void record(Profile* profile) { operations_.record(profile); }
 
-  std::int64_t length(int sequence) const { return cache_.length(sequence); }
+  /// Sequences come and go; those of ContextOptions::sequences are there at first. A sequence that does not
+  /// exist is an InputError in all of these.
+  bool exists(int sequence) const { return cache_.exists(sequence); }
+  std::int64_t length(int sequence) const { return std::ssize(tokens(sequence)); }
+  /// Its tokens so far; valid until the sequence changes.
+  std::span<const std::int32_t> tokens(int sequence) const;
+  /// A new, empty sequence: the lowest id that is not in use. It takes no memory before its first token.
+  int acquire() { return cache_.acquire(); }
+  void release(int sequence);
+  /// A new sequence of the first `length` tokens of another. It shares their memory until either goes on.
+  int fork(int sequence, std::int64_t length);
+  int fork(int sequence) { return fork(sequence, length(sequence)); }
   /// Forgets the tokens from `length` on.
-  void truncate(int sequence, std::int64_t length) { cache_.truncate(sequence, length); }
+  void truncate(int sequence, std::int64_t length);
+  /// Everything about a sequence as bytes (kv_blob.h), from which any context over the same model with the
+  /// same RoPE makes a sequence that goes on in the same bits.
+  std::vector<std::byte> save(int sequence) const;
+  /// A new sequence. Throws InputError for bytes that are damaged, of another model, or do not fit; nothing
+  /// has changed then.
+  int restore(std::span<const std::byte> bytes);
+
+  /// Pages of kPageCells tokens, shared ones counted once.
+  struct PoolUse {
+    std::int64_t pages = 0;
+    std::int64_t used = 0;
+    std::int64_t real_bytes = 0;  // memory that the system has given, as it says itself
+  };
+  PoolUse pool_use() const;
+  std::int64_t pages() const { return cache_.pool().pages(); }
+  std::int64_t free_pages() const { return cache_.pool().free_pages(); }
 
  private:
-  void check(std::span<const BatchRow> rows) const;
+  void check(int sequence) const;
+  /// Has room for all rows, or throws.
+  void check(std::span<const BatchRow> rows);
   /// Leaves the last norm of the rows that want logits (with a hook: of all) in normed_, and says how many.
   std::int64_t forward_layers(std::span<const BatchRow> rows, const TapHook* hook);
   void forward_batch(std::span<const BatchRow> rows, const TapHook* hook, float* logits);
@@ -85,6 +119,7 @@ class Context {
   const Model& model_;
   const Config& config_;
   std::int64_t batch_;
+  std::uint64_t fingerprint_;  // of what the cells depend on
   KvCache cache_;
   Operations operations_;
 
@@ -102,6 +137,7 @@ class Context {
   std::vector<float> gate_;              // (T, n_ff)
   std::vector<float> up_;                // (T, n_ff)
   std::vector<float> scores_;            // ragged, only while a hook wants scores
+  std::vector<std::int64_t> more_;       // [sequence] rows of a call
   std::vector<std::int32_t> tokens_;     // (T)
   std::vector<std::int32_t> positions_;  // (T)
   std::vector<VisibleCells> visible_;    // (T)

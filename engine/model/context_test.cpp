@@ -3,15 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <numeric>
 
 #include "engine/error.h"
 #include "engine/model/test_model.h"
+#include "engine/model/test_rows.h"
 
 namespace bitnet {
 namespace {
+
+using namespace test;
 
 std::vector<SynthShape> shapes() {
   SynthShape b158 = test::tiny_shape();
@@ -26,34 +28,6 @@ std::vector<SynthShape> shapes() {
   llama.biases = llama.rope_freqs = true;
   silu.factors = true;
   return {b158, b25, silu, untied, synth_shape("awkward"), llama};
-}
-
-std::vector<std::int32_t> some_tokens(std::int64_t n, std::uint32_t seed, std::int64_t n_vocab) {
-  std::vector<std::int32_t> tokens;
-  for (std::int64_t i = 0; i < n; ++i) {
-    seed = seed * 1664525u + 1013904223u;
-    tokens.push_back(static_cast<std::int32_t>((seed >> 8) % static_cast<std::uint32_t>(n_vocab)));
-  }
-  return tokens;
-}
-
-std::vector<BatchRow> rows_of(std::span<const std::int32_t> tokens, int sequence = 0) {
-  std::vector<BatchRow> rows;
-  for (std::int32_t t : tokens) rows.push_back({.token = t, .sequence = sequence});
-  return rows;
-}
-
-std::vector<float> copy(std::span<const float> values) {
-  return {values.begin(), values.end()};
-}
-
-// Equality of bits, NaN and signs of zero included.
-testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  if (a.size() != b.size()) return testing::AssertionFailure() << a.size() << " values against " << b.size();
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (std::memcmp(&a[i], &b[i], sizeof(float)) != 0)
-      return testing::AssertionFailure() << "value " << i << ": " << a[i] << " against " << b[i];
-  return testing::AssertionSuccess();
 }
 
 class EveryModel : public testing::TestWithParam<int> {
