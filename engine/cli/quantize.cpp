@@ -12,6 +12,7 @@
 #include "engine/gguf/checks.h"
 #include "engine/gguf/printable.h"
 #include "engine/gguf/writer.h"
+#include "engine/model/ternary_workers.h"
 
 namespace bitnet {
 namespace {
@@ -92,6 +93,7 @@ gguf::TernaryWeights ternary_of_floats(const gguf::File& file, const gguf::Tenso
   decode_floats(tensor.type, tensor.data, values);
   gguf::TernaryWeights w;
   for (const float value : values) w.scale = std::max(w.scale, std::abs(value));
+  w.weights.resize(values.size());
   for (std::size_t e = 0; e < values.size(); ++e) {
     const float magnitude = std::abs(values[e]);
     if (magnitude >= kZero && magnitude != w.scale)
@@ -99,7 +101,7 @@ gguf::TernaryWeights ternary_of_floats(const gguf::File& file, const gguf::Tenso
                                  ternary::place_text(gguf::ternary_shape(tensor), e) + ") and " +
                                  std::to_string(w.scale) +
                                  " occur; convert the checkpoint with its own quantization");
-    w.weights.push_back(static_cast<std::int8_t>(magnitude < kZero ? 0 : values[e] > 0 ? 1 : -1));
+    w.weights[e] = static_cast<std::int8_t>(magnitude < kZero ? 0 : values[e] > 0 ? 1 : -1);
   }
   return w;
 }
@@ -207,9 +209,16 @@ class Quantizer {
     writer.add(std::string(type_.type == TensorType::tl1 ? gguf::kTl1TilesKey : gguf::kTl2TilesKey), flat);
   }
 
-  gguf::TernaryWeights weights_of(const gguf::Tensor& tensor) const {
-    return is_ternary(tensor.type) ? gguf::decode_ternary(source_, tensor, options_.source)
-                                   : ternary_of_floats(source_, tensor);
+  gguf::TernaryWeights weights_of(const gguf::File& file, const gguf::Tensor& tensor,
+                                  const gguf::TernaryOptions& options) {
+    if (!is_ternary(tensor.type)) return ternary_of_floats(file, tensor);
+    gguf::TernaryWeights w;
+    w.weights.resize(tensor.elements());
+    w.scale = workers_.decode(file, tensor, options,
+                              [&](std::span<const std::int8_t> weights, std::uint64_t first) {
+                                std::ranges::copy(weights, w.weights.data() + first);
+                              });
+    return w;
   }
 
   // The scale as the target holds it.
@@ -240,7 +249,7 @@ class Quantizer {
   void write(gguf::Writer& writer, const Target& t) {
     if (t.projection) {
       ++report_.ternary;
-      const gguf::TernaryWeights w = weights_of(*t.tensor);
+      const gguf::TernaryWeights w = weights_of(source_, *t.tensor, options_.source);
       note_rounding(*t.tensor, w.scale);
       std::vector<std::byte> bytes(tensor_bytes(t.format.type, t.tensor->ne[0], t.tensor->rows()).value());
       try {
@@ -259,9 +268,9 @@ class Quantizer {
     }
   }
 
-  static void encode(const TernaryFormat& format, const gguf::TernaryWeights& w, TernaryShape shape,
-                     std::span<std::byte> bytes) {
-    if (is_ternary(format.type)) return encode_ternary(format, w.weights, shape, w.scale, bytes);
+  void encode(const TernaryFormat& format, const gguf::TernaryWeights& w, TernaryShape shape,
+              std::span<std::byte> bytes) {
+    if (is_ternary(format.type)) return workers_.encode(format, w.weights, shape, w.scale, bytes);
     std::vector<float> values;
     values.reserve(w.weights.size());
     for (const std::int8_t weight : w.weights) values.push_back(w.scale * static_cast<float>(weight));
@@ -303,7 +312,7 @@ class Quantizer {
     }
   }
 
-  bool holds(const gguf::File& written, const gguf::Tensor& tensor, const Target& t) const {
+  bool holds(const gguf::File& written, const gguf::Tensor& tensor, const Target& t) {
     if (!t.projection) {
       if (t.format.type == t.tensor->type) return std::ranges::equal(tensor.data, t.tensor->data);
       bool same = true;
@@ -312,9 +321,8 @@ class Quantizer {
       });
       return same;
     }
-    const gguf::TernaryWeights expected = weights_of(*t.tensor);
-    const gguf::TernaryWeights got = is_ternary(tensor.type) ? gguf::decode_ternary(written, tensor, {})
-                                                             : ternary_of_floats(written, tensor);
+    const gguf::TernaryWeights expected = weights_of(source_, *t.tensor, options_.source);
+    const gguf::TernaryWeights got = weights_of(written, tensor, {});
     // A matrix of zeros may have lost its scale, which says nothing.
     const bool zero = ternary::all_zero(expected.weights);
     return got.weights == expected.weights && (zero || got.scale == stored(expected.scale));
@@ -331,6 +339,7 @@ class Quantizer {
   const QuantizeType& type_;
   const QuantizeProgress& progress_;
   std::vector<Target> targets_;
+  TernaryWorkers workers_;
   TlTable tiles_;
   QuantizeReport report_;
   std::uint64_t total_ = 0;

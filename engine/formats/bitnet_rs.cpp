@@ -1,6 +1,7 @@
 #include "engine/formats/bitnet_rs.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "engine/error.h"
@@ -9,8 +10,13 @@
 namespace bitnet {
 namespace {
 
-int code_at(const std::byte* codes, std::size_t e) {
-  return std::to_integer<int>(codes[e / 4]) >> 2 * (e % 4) & 3;
+// Four codes of each byte as what they stand for.
+using Weights = std::array<std::array<std::int8_t, 4>, 256>;
+constexpr Weights weights_of(std::array<std::int8_t, 4> of_code) {
+  Weights weights{};
+  for (std::size_t byte = 0; byte < 256; ++byte)
+    for (std::size_t i = 0; i < 4; ++i) weights[byte][i] = of_code[byte >> 2 * i & 3];
+  return weights;
 }
 
 void add_code(std::byte* codes, std::size_t e, int code) {
@@ -37,19 +43,23 @@ float bitnet32_f16::decode(std::span<const std::byte> tensor, TernaryShape shape
                            std::span<std::int8_t> weights) {
   ternary::require_sizes("BitNet32-F16", shape, kBlockElements, weights.size(), tensor.size(),
                          shape.elements() / kBlockElements * kBlockBytes);
+  static constexpr Weights kWeights = weights_of({-2, -1, 0, 1});
   ternary::CommonScale scale(shape);
-  bool seen[4] = {};
+  bool bytes[256] = {};
   const std::byte* block = tensor.data();
   for (std::size_t e = 0; e < weights.size(); e += kBlockElements, block += kBlockBytes) {
-    for (std::size_t i = 0; i < kBlockElements; ++i) {
-      const int code = code_at(block, i);
-      seen[code] = true;
-      weights[e + i] = static_cast<std::int8_t>(code - 2);
+    for (std::size_t i = 0; i < kBlockElements / 4; ++i) {
+      const auto byte = std::to_integer<std::size_t>(block[i]);
+      bytes[byte] = true;
+      std::memcpy(weights.data() + e + 4 * i, kWeights[byte].data(), 4);
     }
     f16 d = 0;
     std::memcpy(&d, block + kBlockElements / 4, sizeof d);
     if (!ternary::all_zero(weights.subspan(e, kBlockElements))) scale.add(f16_to_f32(d), e);
   }
+  bool seen[4] = {};
+  for (std::size_t byte = 0; byte < 256; ++byte)
+    for (std::size_t i = 0; i < 4; ++i) seen[byte >> 2 * i & 3] |= bytes[byte];
   if (seen[0]) ternary::fail_invalid(shape, weights, 0);
   if (!seen[1] || !seen[2] || !seen[3])
     throw InputError(
@@ -76,16 +86,23 @@ void qk256::encode(std::span<const std::int8_t> weights, TernaryShape shape, flo
 float qk256::decode(std::span<const std::byte> tensor, TernaryShape shape, std::span<std::int8_t> weights) {
   ternary::require_sizes("QK256", shape, 1, weights.size(), tensor.size(),
                          shape.rows * row_bytes(shape.cols));
-  constexpr std::int8_t kWeights[] = {-2, -1, 1, 2};
+  static constexpr Weights kWeights = weights_of({-2, -1, 1, 2});
   bool invalid = false;
-  for (std::uint64_t row = 0; row < shape.rows; ++row)
-    for (std::uint64_t k = 0; k < shape.cols; ++k) {
-      const int code = code_at(tensor.data() + row * row_bytes(shape.cols), k);
-      weights[row * shape.cols + k] = kWeights[code];
-      invalid |= code == 0 || code == 3;
-    }
-  if (invalid) ternary::fail_invalid(shape, weights, 0);
-  return 1.0f;
+  for (std::uint64_t row = 0; row < shape.rows; ++row) {
+    const std::byte* in = tensor.data() + row * row_bytes(shape.cols);
+    std::int8_t* w = weights.data() + row * shape.cols;
+    for (std::uint64_t k = 0; k < shape.cols; k += 4)
+      std::memcpy(w + k, kWeights[std::to_integer<std::size_t>(*in++)].data(),
+                  std::min<std::uint64_t>(4, shape.cols - k));
+  }
+  for (const std::int8_t w : weights) invalid |= w < -1 || w > 1;
+  if (!invalid) return 1.0f;
+  if (const auto two = std::ranges::find(weights, 2); two != weights.end())
+    throw InputError(
+        "the weight in " + ternary::place_text(shape, static_cast<std::uint64_t>(two - weights.begin())) +
+        " is +2, which no ternary matrix has; in Split32 of BitNet-rs, which takes the same space "
+        "and is not supported, its code is +1. Quantize or convert the model again");
+  ternary::fail_invalid(shape, weights, 0);
 }
 
 }  // namespace bitnet

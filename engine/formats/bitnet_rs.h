@@ -7,6 +7,10 @@
 // matrix. So a tensor is read by the quantizer's map, and only where the codes 1, 2 and 3 (-1, 0 and +1)
 // occur in it, none other. QK256: blocks of 256 elements in 64 bytes, the last of a row filled up, no scale
 // (1). Codes 0 to 3 stand for -2, -1, +1, +2; a matrix of -1 and +1 can be read, none with other weights.
+//
+// Split32, blocks of 32 in 8 bytes with the scales in a tensor of their own, is refused by name: where rows
+// are whole blocks of 256 its bytes cannot be told from QK256's, and what its codes and scales mean stands
+// nowhere. A ternary matrix of it has the code 3, which QK256 refuses; so it is never taken for that.
 
 #include "engine/formats/ternary.h"
 

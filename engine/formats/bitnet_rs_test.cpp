@@ -76,6 +76,10 @@ TEST(Qk256, BytesAsSpecified) {
   EXPECT_EQ(qk256::decode(tensor, shape, back), 1.0f);
   EXPECT_EQ(back, w);
   tensor[128 + 3] |= std::byte{0xc0};  // column 15: code 3 is +2
+  const std::string message = error_of([&] { qk256::decode(tensor, shape, back); });
+  EXPECT_NE(message.find("the weight in row 1, column 15 is +2"), std::string::npos) << message;
+  EXPECT_NE(message.find("Split32"), std::string::npos) << message;
+  tensor[128 + 3] &= std::byte{0x3f};  // code 0 is -2
   EXPECT_NE(error_of([&] { qk256::decode(tensor, shape, back); }).find("row 1, column 15"),
             std::string::npos);
 }

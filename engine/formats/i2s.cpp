@@ -21,10 +21,16 @@ void require_fit(std::size_t weights, std::size_t bytes) {
 void pack(std::span<const std::int8_t> weights, float scale, std::span<std::byte> tensor) {
   require_fit(weights.size(), tensor.size());
   ternary::require_ternary("I2_S", weights);
+  pack_codes(weights, tensor.first(weights.size() / 4));
+  put_scale(tensor, weights.size(), scale);
+}
+
+void pack_codes(std::span<const std::int8_t> weights, std::span<std::byte> codes) {
+  if (weights.size() % kBlockElements != 0 || codes.size() != weights.size() / 4)
+    throw std::invalid_argument("I2_S: wrong number of weights or codes");
   for (std::size_t block = 0; block < weights.size() / kBlockElements; ++block)
     two_bit_group::encode<kBlockBytes, false>(weights.data() + block * kBlockElements,
-                                              tensor.data() + block * kBlockBytes);
-  put_scale(tensor, weights.size(), scale);
+                                              codes.data() + block * kBlockBytes);
 }
 
 void unpack(std::span<const std::byte> tensor, std::span<std::int8_t> weights) {

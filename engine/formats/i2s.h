@@ -53,6 +53,9 @@ inline void set_code(std::span<std::byte> tensor, std::uint64_t K, std::uint64_t
 /// Throws std::invalid_argument for sizes or values that do not fit.
 void pack(std::span<const std::int8_t> weights, float scale, std::span<std::byte> tensor);
 
+/// The codes alone: a quarter of a byte for each weight, which must be -1, 0 or +1.
+void pack_codes(std::span<const std::int8_t> weights, std::span<std::byte> codes);
+
 /// The weights -1, 0, +1 (and +2 for the invalid code 3). Sizes as in `pack`.
 void unpack(std::span<const std::byte> tensor, std::span<std::int8_t> weights);
 

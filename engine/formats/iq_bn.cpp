@@ -36,6 +36,15 @@ struct TwoBits {
 };
 
 struct Trits {
+  // The five weights of each byte: the first is its last trit.
+  static constexpr auto kWeights = [] {
+    std::array<std::array<std::int8_t, 5>, 256> weights{};
+    for (std::size_t byte = 0; byte < 256; ++byte)
+      for (std::size_t i = 0; i < 5; ++i)
+        weights[byte][i] = static_cast<std::int8_t>(trits::kDigits[byte][4 - i] - 1);
+    return weights;
+  }();
+
   using Scale = f16;
   static constexpr const char* kName = "IQ1_BN";
   static constexpr std::size_t kBytes = 13;
@@ -58,14 +67,12 @@ struct Trits {
 
   // There is no code that stands for nothing.
   static bool decode(const std::byte* bytes, std::int8_t* w) {
-    const auto digit = [&](std::size_t byte, std::size_t place) {
-      const auto& digits = trits::kDigits[std::to_integer<std::size_t>(bytes[byte])];
-      return static_cast<std::int8_t>(digits[4 - place] - 1);
+    const auto weights_of = [&](std::size_t byte) {
+      return kWeights[std::to_integer<std::size_t>(bytes[byte])].data();
     };
     for (std::size_t g = 0; g < 4; ++g) {
-      for (std::size_t i = 0; i < 3; ++i)
-        for (std::size_t j = 0; j < 5; ++j) w[16 * g + 5 * i + j] = digit(3 * g + i, j);
-      w[16 * g + 15] = digit(12, g);
+      for (std::size_t i = 0; i < 3; ++i) std::memcpy(w + 16 * g + 5 * i, weights_of(3 * g + i), 5);
+      w[16 * g + 15] = weights_of(12)[g];
     }
     return false;
   }

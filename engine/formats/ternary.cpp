@@ -49,6 +49,12 @@ void fail_invalid(TernaryShape shape, std::span<const std::int8_t> weights, std:
                    " has a code that no quantizer writes; the file is damaged or in another layout");
 }
 
+void require_valid(TernaryShape shape, std::span<const std::int8_t> weights, std::uint64_t from) {
+  bool invalid = false;
+  for (const std::int8_t w : weights.subspan(from)) invalid |= w > 1;
+  if (invalid) fail_invalid(shape, weights, from);
+}
+
 void CommonScale::add(float scale, std::uint64_t element) {
   if (!scale_) {
     scale_ = scale;

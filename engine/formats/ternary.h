@@ -37,6 +37,9 @@ std::string place_text(TernaryShape shape, std::uint64_t element);
 /// Names the first weight from element `from` on that is none: one whose code no quantizer writes.
 [[noreturn]] void fail_invalid(TernaryShape shape, std::span<const std::int8_t> weights, std::uint64_t from);
 
+/// As that, where any weight from element `from` on is above 1, as codes that stand for nothing come out.
+void require_valid(TernaryShape shape, std::span<const std::int8_t> weights, std::uint64_t from = 0);
+
 /// The one scale of a matrix in a format that has one for each row or block. Where all weights are zero the
 /// scale says nothing and may be anything.
 class CommonScale {

@@ -37,7 +37,7 @@ void encode(std::span<const std::int8_t> weights, TernaryShape shape, TlTiles ti
   require_sizes(shape, tiles, weights.size(), tensor.size());
   ternary::require_ternary("TL1", weights);
   for_each_byte(shape, tiles, [&](std::size_t byte, std::uint64_t element) {
-    tensor[byte] = tl_pair::encode(weights.data() + element, weights.data() + element + 2);
+    tensor[byte] = tl_pair::encode(weights.data() + element);
   });
   i2s::put_scale(tensor, weights.size(), scale);
 }
@@ -46,10 +46,9 @@ float decode(std::span<const std::byte> tensor, TernaryShape shape, TlTiles tile
              std::span<std::int8_t> weights) {
   require_sizes(shape, tiles, weights.size(), tensor.size());
   for_each_byte(shape, tiles, [&](std::size_t byte, std::uint64_t element) {
-    tl_pair::decode(tensor[byte], weights.data() + element, weights.data() + element + 2);
+    tl_pair::decode(tensor[byte], weights.data() + element);
   });
-  for (const std::int8_t w : weights)
-    if (w > 1) ternary::fail_invalid(shape, weights, 0);
+  ternary::require_valid(shape, weights);
   return i2s::scale(tensor, weights.size());
 }
 

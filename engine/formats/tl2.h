@@ -14,7 +14,17 @@
 
 namespace bitnet::tl2 {
 
-/// `tiles` must fit the shape.
+/// Where the parts of a tensor begin, and the columns in triples.
+struct Parts {
+  std::uint64_t triple_cols;
+  std::uint64_t signs;
+  std::uint64_t pairs;
+  std::uint64_t scale;
+};
+
+/// `tiles` must fit the shape: std::invalid_argument otherwise.
+Parts parts_of(TernaryShape shape, TlTiles tiles);
+
 void encode(std::span<const std::int8_t> weights, TernaryShape shape, TlTiles tiles, float scale,
             std::span<std::byte> tensor);
 

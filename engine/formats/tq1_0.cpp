@@ -50,12 +50,13 @@ float decode(std::span<const std::byte> tensor, TernaryShape shape, std::span<st
   for (std::size_t b = 0; b < weights.size() / kBlockElements; ++b) {
     const auto w = weights.subspan(b * kBlockElements, kBlockElements);
     const auto block = tensor.subspan(b * kBlockBytes, kBlockBytes);
-    for (const Part& part : kParts)
-      for (std::size_t p = 0; p < part.bytes; ++p) {
-        const auto& digits = trits::kDigits[std::to_integer<std::size_t>(block[part.byte + p])];
-        for (std::size_t i = 0; i < part.trits; ++i)
-          w[part.element + p + i * part.bytes] = static_cast<std::int8_t>(digits[i] - 1);
-      }
+    for (const Part& part : kParts) {
+      int power = 1;
+      for (std::size_t i = 0; i < part.trits; ++i, power *= 3)
+        for (std::size_t p = 0; p < part.bytes; ++p)
+          w[part.element + p + i * part.bytes] = static_cast<std::int8_t>(
+              trits::digit(std::to_integer<std::uint8_t>(block[part.byte + p]), power) - 1);
+    }
     f16 d = 0;
     std::memcpy(&d, block.data() + kScaleByte, sizeof d);
     if (!ternary::all_zero(w)) scale.add(f16_to_f32(d), b * kBlockElements);

@@ -23,4 +23,16 @@ inline constexpr auto kDigits = [] {
   return digits;
 }();
 
+/// The trit of a byte that `power`, 3 to its place, brings to the front: digits of a fraction, as kDigits has
+/// them, but without a table.
+constexpr int digit(std::uint8_t byte, int power) {
+  return static_cast<std::uint8_t>(byte * power) * 3 >> 8;
+}
+static_assert([] {
+  for (std::size_t byte = 0; byte < 256; ++byte)
+    for (std::size_t i = 0, power = 1; i < 5; ++i, power *= 3)
+      if (digit(static_cast<std::uint8_t>(byte), static_cast<int>(power)) != kDigits[byte][i]) return false;
+  return true;
+}());
+
 }  // namespace bitnet::trits

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <set>
 
 #include "engine/formats/i2s.h"
 #include "engine/gguf/checks.h"
 #include "engine/gguf/gguf.h"
 #include "engine/kernels/huge_pages.h"
-#include "engine/kernels/thread_pool.h"
+#include "engine/model/ternary_workers.h"
 
 namespace bitnet {
 namespace {
@@ -71,18 +70,8 @@ class Loader {
       bytes += i2s::tensor_bytes(o.tensor->elements());
     }
     out_.decoded = allocate_huge_pages(static_cast<std::int64_t>(bytes));
-    std::vector<std::exception_ptr> errors(others_.size());
-    ThreadPool pool(physical_cores());
-    pool.parallel_for(std::ssize(others_), 1, [&](std::int64_t begin, std::int64_t end, int) {
-      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) try {
-          decode(others_[i], out_.decoded.get() + at[i]);
-        } catch (...) {
-          errors[i] = std::current_exception();
-        }
-    });
-    // The first of the file, whoever came upon it.
-    for (const std::exception_ptr& error : errors)
-      if (error) std::rethrow_exception(error);
+    TernaryWorkers workers;
+    for (std::size_t i = 0; i < others_.size(); ++i) decode(workers, others_[i], out_.decoded.get() + at[i]);
   }
 
   FloatMatrix matrix(const std::string& name, std::int64_t cols, std::int64_t rows) {
@@ -126,11 +115,12 @@ class Loader {
     TernaryMatrix* matrix;
   };
 
-  void decode(const Other& other, std::byte* memory) const {
-    const gguf::TernaryWeights w = gguf::decode_ternary(file_, *other.tensor, options_.ternary);
-    i2s::pack(w.weights, w.scale, {memory, i2s::tensor_bytes(w.weights.size())});
+  void decode(TernaryWorkers& workers, const Other& other, std::byte* memory) const {
+    const auto pack = [&](std::span<const std::int8_t> weights, std::uint64_t first) {
+      i2s::pack_codes(weights, {memory + first / 4, weights.size() / 4});
+    };
+    other.matrix->scale = workers.decode(file_, *other.tensor, options_.ternary, pack);
     other.matrix->codes = reinterpret_cast<const std::uint8_t*>(memory);
-    other.matrix->scale = w.scale;
   }
 
   const gguf::Tensor& take(const std::string& name, std::initializer_list<std::int64_t> shape) {

@@ -1,5 +1,6 @@
 // libFuzzer: whatever bytes a tensor of weights has, the engine's decoder and the reference's either both
-// refuse it or make the same matrix of it; and a kernel_config.ini of such bytes is read or refused.
+// refuse it or make the same matrix of it, in one piece or by rows; it can be written again; and a
+// kernel_config.ini of such bytes is read or refused.
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,7 @@
 #include "engine/error.h"
 #include "engine/formats/float_format.h"
 #include "engine/formats/i2s.h"
+#include "engine/formats/ternary_rows.h"
 #include "engine/gguf/test_bytes.h"
 #include "reference/formats/fuzz_formats.h"
 #include "reference/formats/ternary.h"
@@ -22,12 +24,44 @@ void require(bool condition) {
   if (!condition) std::abort();
 }
 
+// Each group of rows by itself is what it is in the whole, and the groups put together are the whole.
+void by_rows(const bitnet::TernaryFormat& format, bitnet::TernaryShape shape,
+             std::span<const std::byte> tensor, const bitnet::gguf::TernaryWeights& whole) {
+  const std::uint64_t n = bitnet::rows_together(format, shape);
+  std::vector<std::byte> part, together(tensor.size());
+  std::vector<std::int8_t> weights(n * shape.cols);
+  for (std::uint64_t first = 0; first < shape.rows; first += n) {
+    bitnet::cut_rows(format, tensor, shape, {first, n}, part);
+    bitnet::put_rows(format, part, shape, {first, n}, together);
+    // Some rows may lack a code that the whole must have.
+    if (format.type == bitnet::TensorType::bitnet32_f16) continue;
+    bitnet::decode_ternary(format, part, {shape.cols, n}, weights);
+    require(
+        std::ranges::equal(weights, std::span(whole.weights).subspan(first * shape.cols, n * shape.cols)));
+  }
+  std::vector<std::int8_t> again(shape.elements());
+  require(bitnet::decode_ternary(format, together, shape, again) == whole.scale && again == whole.weights);
+}
+
+// What was decoded is encoded as something that decodes to the same.
+void encoded_again(const bitnet::TernaryFormat& format, bitnet::TernaryShape shape,
+                   const bitnet::gguf::TernaryWeights& w) {
+  std::vector<std::byte> tensor(bitnet::tensor_bytes(format.type, shape.cols, shape.rows).value());
+  bitnet::encode_ternary(format, w.weights, shape, w.scale, tensor);
+  std::vector<std::int8_t> again(shape.elements());
+  const float scale = bitnet::decode_ternary(format, tensor, shape, again);
+  require(again == w.weights && (scale == w.scale || bitnet::ternary::all_zero(again)));
+}
+
 // By the engine, packed as I2_S; nothing where it refuses.
 std::vector<std::byte> by_engine(const bitnet::gguf::File& file,
                                  const bitnet::gguf::TernaryOptions& options) {
   const auto& tensor = file.tensors()[0];
   const auto w = bitnet::gguf::decode_ternary(file, tensor, options);
   require(std::ranges::all_of(w.weights, [](std::int8_t x) { return x >= -1 && x <= 1; }));
+  const auto format = bitnet::gguf::ternary_format(file, tensor, options);
+  by_rows(format, bitnet::gguf::ternary_shape(tensor), tensor.data, w);
+  encoded_again(format, bitnet::gguf::ternary_shape(tensor), w);
   std::vector<std::byte> out(bitnet::i2s::tensor_bytes(w.weights.size()));
   bitnet::i2s::pack(w.weights, w.scale, out);
   return out;

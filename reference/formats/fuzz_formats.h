@@ -20,7 +20,8 @@ inline constexpr bitnet::TensorType kTypes[] = {
     bitnet::TensorType::tq1_0,  bitnet::TensorType::tq2_0, bitnet::TensorType::iq1_bn,
     bitnet::TensorType::iq2_bn, bitnet::TensorType::qk256, bitnet::TensorType::bitnet32_f16,
     bitnet::TensorType::q8_0,   bitnet::TensorType::q6_k,  bitnet::TensorType::q5_0,
-    bitnet::TensorType::q4_k,   bitnet::TensorType::q4_0};
+    bitnet::TensorType::q4_k,   bitnet::TensorType::q4_0,  bitnet::TensorType::f16,
+    bitnet::TensorType::bf16,   bitnet::TensorType::f32};
 
 inline bitnet::TernaryShape shape_of(const Head& head) {
   return {32 * (std::uint64_t{head.cols} % 32 + 1), std::uint64_t{head.rows} % 96 + 1};
