@@ -109,6 +109,9 @@ std::string describe_foreign_layout(TensorType type, std::uint32_t number, std::
   static constexpr auto kLayouts = std::to_array<Layout>({
       {TensorType::i2_s, 18,
        "its space fits IQ4_NL_4_4, which llama.cpp once gave this number, not I2_S; convert the model again"},
+      {TensorType::i2_s, 8,
+       "its space fits Split32 of BitNet-rs, whose scales stand in a tensor of their own, and not I2_S; "
+       "quantize or convert the model again"},
       {TensorType::tl1, 18,
        "its space fits IQ4_NL_8_8, which llama.cpp once gave this number, not TL1; convert the model again"},
       {TensorType::tl2, 17,
