@@ -1,75 +1,20 @@
 #include "engine/generate/generate.h"
 
-#include <algorithm>
+#include <limits>
 
 #include "engine/error.h"
-#include "engine/tokenizer/unicode.h"
 
 namespace bitnet {
 namespace {
-
-/// Hands on what is settled and complete.
-class Stream {
- public:
-  explicit Stream(const OnText& on_text) : on_text_(on_text) {}
-
-  void show(const StopScanner& scanner, bool last) {
-    if (!on_text_) return;
-    std::string_view part = std::string_view(scanner.text()).substr(shown_, scanner.settled() - shown_);
-    if (!last) part.remove_suffix(unicode::incomplete_tail(part));
-    if (part.empty()) return;
-    shown_ += part.size();
-    on_text_(part);
-  }
-
- private:
-  const OnText& on_text_;
-  std::size_t shown_ = 0;
-};
 
 /// The loop; draw(tokens, history) evaluates the tokens and returns what follows.
 template <class Draw>
 Generation decode(const Tokenizer& tokenizer, Draw&& draw, std::span<const Token> prompt,
                   const StopRules& stop, const OnText& on_text) {
-  if (prompt.empty()) throw InputError("the prompt has no tokens; a model needs at least one to answer");
-  if (stop.max_tokens < 0)
-    throw InputError("max_tokens is " + std::to_string(stop.max_tokens) + "; it must not be negative");
-  StopScanner scanner(stop.strings);
-  Stream stream(on_text);
-  Generation result;
-  if (stop.max_tokens == 0) return result;
-
-  // Room for most answers, so that a drawn token allocates nothing.
-  const auto expected = static_cast<std::size_t>(std::min(stop.max_tokens, 4096));
-  std::vector<Token> history(prompt.begin(), prompt.end());
-  history.reserve(history.size() + expected);
-  result.tokens.reserve(expected);
-  scanner.reserve(expected * 8);
-  std::string piece;
-
-  std::span<const Token> next = prompt;
-  while (true) {
-    const Token token = draw(next, std::span<const Token>(history));
-    history.push_back(token);
-    result.tokens.push_back(token);
-    if (stop.eog && tokenizer.is_eog(token)) {
-      result.reason = StopReason::eog;
-      break;
-    }
-    piece.clear();
-    tokenizer.append_piece(token, piece);
-    if (scanner.feed(piece)) {
-      result.reason = StopReason::stop_string;
-      break;
-    }
-    if (result.tokens.size() == static_cast<std::size_t>(stop.max_tokens)) break;
-    stream.show(scanner, false);
-    next = std::span<const Token>(history).last(1);
-  }
-  scanner.finish();
-  stream.show(scanner, true);
-  result.text = scanner.text();
-  return result;
+  Decoding decoding(tokenizer, prompt, stop, on_text);
+  for (std::span<const Token> next = prompt; !decoding.done(); next = decoding.history().last(1))
+    decoding.take(draw(next, decoding.history()));
+  return std::move(decoding).result();
 }
 
 }  // namespace
@@ -92,6 +37,21 @@ Generation generate_greedy(const Tokenizer& tokenizer, const PickNext& pick, std
                            const StopRules& stop, const OnText& on_text) {
   const auto draw = [&](std::span<const Token> next, std::span<const Token>) { return pick(next); };
   return decode(tokenizer, draw, prompt, stop, on_text);
+}
+
+Token token_of(Token best, float logit) {
+  if (!(logit > -std::numeric_limits<float>::infinity()))
+    throw SystemError("no logit is a number above minus infinity");
+  return best;
+}
+
+int room_for_answer(std::size_t prompt_tokens, std::int64_t n_ctx) {
+  const auto prompt = static_cast<std::int64_t>(prompt_tokens);
+  if (prompt >= n_ctx)
+    throw InputError("the prompt has " + std::to_string(prompt) +
+                     " tokens, which leaves no room in the context of " + std::to_string(n_ctx) +
+                     "; shorten it");
+  return static_cast<int>(n_ctx - prompt);
 }
 
 }  // namespace bitnet

@@ -1,12 +1,11 @@
 #pragma once
 // The decode loop: a prompt in, an answer out, for any model that gives logits.
 
+#include <cstdint>
 #include <functional>
 #include <span>
-#include <string>
-#include <string_view>
-#include <vector>
 
+#include "engine/generate/decoding.h"
 #include "engine/generate/sampling.h"
 #include "engine/generate/stop.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -22,20 +21,9 @@ using EvaluateNext = std::function<std::span<const float>(std::span<const Token>
 /// temperature 0 and without penalty would make of the logits.
 using PickNext = std::function<Token(std::span<const Token> tokens)>;
 
-/// Receives the answer as it grows. Sequences of UTF-8 arrive whole: only bytes that belong to none come as
-/// they are, at the latest when the answer ends. All parts together are Generation::text.
-using OnText = std::function<void(std::string_view part)>;
-
 struct GenerateOptions {
   SamplingParams sampling;
   StopRules stop;
-};
-
-struct Generation {
-  std::vector<Token>
-      tokens;        // all that were drawn, the end-of-generation token or those of a stop string included
-  std::string text;  // their pieces without special tokens, up to the stop string
-  StopReason reason = StopReason::max_tokens;
 };
 
 /// Throws InputError for an empty prompt, a negative limit, an empty stop string, sampling parameters out of
@@ -47,5 +35,13 @@ Generation generate(const Tokenizer& tokenizer, const EvaluateNext& evaluate, st
 /// Greedy decoding by a model that picks its tokens itself. Throws as above.
 Generation generate_greedy(const Tokenizer& tokenizer, const PickNext& pick, std::span<const Token> prompt,
                            const StopRules& stop, const OnText& on_text = {});
+
+/// `best`, which has the largest logit. Throws SystemError where no logit is above minus infinity, as
+/// Sampler::sample does.
+Token token_of(Token best, float logit);
+
+/// How many tokens an answer may have, so that the context holds prompt and answer. Throws InputError where
+/// that is none.
+int room_for_answer(std::size_t prompt_tokens, std::int64_t n_ctx);
 
 }  // namespace bitnet

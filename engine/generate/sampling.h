@@ -20,6 +20,9 @@ struct SamplingParams {
   float repetition_penalty = 1;  // divides positive logits and multiplies others of tokens in the window; > 0
   int repetition_window = 64;    // the last tokens that are penalised; 0: none, below 0: all
   std::uint64_t seed = 0;
+
+  /// Whether the next token is the arg max of the logits as they are.
+  bool greedy() const { return temperature <= 0 && repetition_penalty == 1.0f; }
 };
 
 /// Draws tokens. The same parameters, seed and logits give the same tokens on every platform. Not
