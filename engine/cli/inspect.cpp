@@ -253,7 +253,9 @@ std::string check_vocabulary(const gguf::File& file) {
     file.fail("tokenizer.ggml.tokens", "has " + std::to_string(tokenizer.size()) +
                                            " entries, but token_embd.weight has " + std::to_string(rows) +
                                            " rows");
-  return std::to_string(rows) + " tokens, pre-tokenizer " + std::string(tokenizer.pre()) +
+  const std::string tokens = std::to_string(rows) + " tokens, ";
+  if (tokenizer.pre().empty()) return tokens + "SentencePiece, which has no pre-tokenizer";
+  return tokens + "pre-tokenizer " + std::string(tokenizer.pre()) +
          (tokenizer.pre_from_file() ? "" : " (the file names none)");
 }
 

@@ -10,6 +10,8 @@
 #include "engine/formats/i2s.h"
 #include "engine/gguf/temporary_directory.h"
 #include "engine/gguf/test_bytes.h"
+#include "engine/gguf/writer.h"
+#include "engine/tokenizer/test_vocabulary.h"
 
 namespace bitnet {
 namespace {
@@ -85,6 +87,26 @@ TEST(Inspect, DescribesAModel) {
   EXPECT_TRUE(report.at("tensors")[2].contains("scale"));
   EXPECT_TRUE(sound(report));
   EXPECT_FALSE(report.contains("repeated_input"));
+}
+
+TEST(Inspect, NamesThePreTokenizer) {
+  const TinyModel model;
+  EXPECT_EQ(check(inspect(model.file()), "vocabulary").at("message"), "512 tokens, pre-tokenizer llama3");
+  // SentencePiece has none, whatever the key says, which llama.cpp writes all the same.
+  const TemporaryDirectory dir;
+  const SpmTestVocabulary v = sample_spm_vocabulary();
+  gguf::Writer writer(dir / "m");
+  writer.add("tokenizer.ggml.model", v.data.model);
+  writer.add("tokenizer.ggml.pre", std::string("default"));
+  writer.add("tokenizer.ggml.tokens", v.tokens);
+  writer.add("tokenizer.ggml.scores", v.scores);
+  writer.add("tokenizer.ggml.token_type", v.types);
+  writer.add_tensor("token_embd.weight", {1, v.tokens.size()}, TensorType::f32);
+  writer.begin();
+  writer.append(std::vector<std::byte>(v.tokens.size() * sizeof(float)));
+  writer.finish();
+  EXPECT_EQ(check(inspect(gguf::File::open(dir / "m")), "vocabulary").at("message"),
+            std::to_string(v.tokens.size()) + " tokens, SentencePiece, which has no pre-tokenizer");
 }
 
 TEST(Inspect, CountsTernaryWeights) {

@@ -150,7 +150,7 @@ Token Scheme::find_token(std::string_view text) const {
 
 std::string_view Scheme::name() const {
   const auto* bytes = std::get_if<ByteLevel>(&kind_);
-  return bytes == nullptr ? "spm" : bytes->pre->name;
+  return bytes == nullptr ? "" : bytes->pre->name;
 }
 
 bool Scheme::add_bos() const {

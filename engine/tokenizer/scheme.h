@@ -40,7 +40,7 @@ class Scheme {
   /// -1 when there is none.
   Token find_token(std::string_view text) const;
 
-  std::string_view name() const;  // of the pre-tokenizer; "spm"
+  std::string_view name() const;  // of the pre-tokenizer; "" where there is none
   bool named_by_file() const { return named_by_file_; }
   bool add_bos() const;  // unless the file says otherwise
   /// Whether `encode` puts a space before a text that is first.

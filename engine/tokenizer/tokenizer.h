@@ -73,8 +73,8 @@ class Tokenizer {
   std::optional<Token> eot() const;
   bool add_bos() const;
   bool add_eos() const;
-  /// The scheme in use ("default", "llama3", ...; "spm" for SentencePiece), and whether the file named it
-  /// (not if an option overrode it).
+  /// The pre-tokenizer in use ("default", "llama3", ...; "" for SentencePiece, which has none), and whether
+  /// the file named it (not if an option overrode it).
   std::string_view pre() const;
   bool pre_from_file() const;
   /// `tokenizer.chat_template`, "" when absent.
