@@ -31,6 +31,7 @@ using hf::Target;
 constexpr std::uint32_t kFileTypeI2s = 40;
 constexpr std::uint64_t kPieceElements = std::uint64_t{1} << 20;
 constexpr std::uintmax_t kMaxTemplateBytes = 1 << 20;
+constexpr std::string_view kPointer = "version https://git-lfs";
 
 std::string read_text(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -42,13 +43,34 @@ std::string read_text(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+// What `git clone` leaves of the large files of a folder where Git LFS is not installed.
+void refuse_pointers(const std::filesystem::path& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    std::string start(kPointer.size(), '\0');
+    if (!entry.is_regular_file(error)) continue;
+    std::ifstream in(entry.path(), std::ios::binary);
+    if (in.read(start.data(), static_cast<std::streamsize>(start.size())) && start == kPointer)
+      throw InputError(gguf::printable_message(entry.path().string()) +
+                       ": file: is a Git LFS pointer, not the file itself; run `git lfs pull` in the folder");
+  }
+}
+
 hf::TokenizerFiles tokenizer_files(const std::filesystem::path& folder, const hf::JsonObject& config) {
-  hf::TokenizerFiles files{hf::JsonObject::open(folder / "tokenizer.json"),
-                           hf::JsonObject::find_file(folder / "tokenizer_config.json"),
-                           hf::JsonObject::find_file(folder / "generation_config.json"),
-                           config,
-                           {}};
+  hf::TokenizerFiles files;
+  files.tokenizer = hf::JsonObject::find_file(folder / "tokenizer.json");
+  // Beside a byte-level tokenizer.json it is a file of tiktoken's.
   std::error_code ignored;
+  const auto pieces = folder / "tokenizer.model";
+  if (std::filesystem::exists(pieces, ignored) && (!files.tokenizer || is_sentence_piece(*files.tokenizer)))
+    files.pieces = hf::SentencePieceModel::open(pieces);
+  if (!files.tokenizer && !files.pieces)
+    throw InputError(gguf::printable_message(folder.string()) +
+                     ": tokenizer.json: missing, and tokenizer.model too; download the missing file");
+  files.tokenizer_config = hf::JsonObject::find_file(folder / "tokenizer_config.json");
+  files.generation_config = hf::JsonObject::find_file(folder / "generation_config.json");
+  files.added_tokens = hf::JsonObject::find_file(folder / "added_tokens.json");
+  files.config = config;
   if (const auto path = folder / "chat_template.jinja"; std::filesystem::exists(path, ignored))
     files.chat_template = read_text(path);
   return files;
@@ -206,11 +228,13 @@ class Converter {
     writer.add("tokenizer.ggml.model", v.model);
     writer.add("tokenizer.ggml.pre", v.pre);
     writer.add("tokenizer.ggml.tokens", v.tokens);
+    if (v.model == "llama") writer.add("tokenizer.ggml.scores", v.scores);
     writer.add("tokenizer.ggml.token_type", v.types);
-    writer.add("tokenizer.ggml.merges", v.merges);
+    if (v.model == "gpt2") writer.add("tokenizer.ggml.merges", v.merges);
     for (const auto& [key, id] : v.ids) writer.add("tokenizer.ggml." + key, id);
     writer.add("tokenizer.ggml.add_bos_token", v.add_bos);
     if (v.add_eos) writer.add("tokenizer.ggml.add_eos_token", true);
+    if (v.model == "llama") writer.add("tokenizer.ggml.add_space_prefix", v.add_space_prefix);
     if (!v.chat_template.empty()) writer.add("tokenizer.chat_template", v.chat_template);
   }
 
@@ -335,6 +359,7 @@ class Converter {
 
 ConvertReport convert(const std::filesystem::path& folder, const ConvertOptions& options,
                       const std::filesystem::path& out, const ConvertProgress& progress) {
+  refuse_pointers(folder);
   return Converter(folder, options, progress).run(out);
 }
 

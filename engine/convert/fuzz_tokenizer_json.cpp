@@ -26,7 +26,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     // The same bytes as every file: each is read for keys of its own.
     const hf::JsonObject file = hf::JsonObject::parse(text, "f");
-    const hf::HfVocabulary v = hf::read_hf_vocabulary({file, file, file, file, {}}, kVocabulary, "");
+    hf::TokenizerFiles files;
+    files.tokenizer = files.tokenizer_config = files.generation_config = files.config = file;
+    const hf::HfVocabulary v = hf::read_hf_vocabulary(files, kVocabulary, "");
     require(v.tokens.size() == kVocabulary && v.types.size() == kVocabulary);
     for (const auto& [key, id] : v.ids) require(id < kVocabulary);
     const Tokenizer tokenizer(v.data(), {});

@@ -108,6 +108,14 @@ void read_quantization(const JsonObject& config, HfConfig& c) {
   if (c.linear_class && *c.linear_class != "bitlinear" && *c.linear_class != "autobitlinear")
     quantization->fail("linear_class",
                        in_quotes(*c.linear_class) + " is unknown; known are bitlinear and autobitlinear");
+  const nlohmann::json* list = quantization->find("modules_to_not_convert");
+  if (list == nullptr) return;
+  if (!list->is_array()) quantization->fail("modules_to_not_convert", "must be a list of names");
+  for (const nlohmann::json& name : *list) {
+    if (!name.is_string() || name.get_ref<const std::string&>().empty())
+      quantization->fail("modules_to_not_convert", "must be a list of names");
+    c.not_converted.push_back(name.get<std::string>());
+  }
 }
 
 }  // namespace

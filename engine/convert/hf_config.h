@@ -42,6 +42,7 @@ struct HfConfig {
   bool ternary = false;                   // says that its projections are to be ternary
   bool quantized_by_bitnet = false;       // quantization_config.quant_method is bitnet
   std::optional<std::string> linear_class;
+  std::vector<std::string> not_converted;  // parts of the names of what is not to be ternary
 };
 
 /// Throws InputError that names the field when one is missing, out of range or not supported.

@@ -1,6 +1,8 @@
-// Which of bitnet.cpp's pre-tokenizers a tokenizer.json describes: by its steps, compared as they are
-// written.
+// Which of bitnet.cpp's pre-tokenizers a tokenizer.json describes, and whether it is SentencePiece: by its
+// steps, compared as they are written.
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "engine/convert/hf_vocabulary.h"
@@ -9,6 +11,8 @@ namespace bitnet::hf {
 namespace {
 
 using nlohmann::json;
+
+constexpr const char* kSpace = "\u2581";  // as SentencePiece writes one
 
 struct Steps {
   const char* name;
@@ -46,25 +50,46 @@ std::string words_of(const JsonObject& step) {
     const auto pattern = step.object("pattern");
     if (const auto regex = pattern ? pattern->text("Regex") : std::nullopt) return "split " + *regex;
   }
+  if (type == "Metaspace" && text_or(step, "replacement", "") == kSpace && !step.flag("split").value_or(true))
+    return text_or(step, "prepend_scheme", "always") == "never" ? "spaces" : "spaces behind a space";
+  if (type == "Prepend" && text_or(step, "prepend", "") == kSpace) return "behind a space";
+  if (type == "Replace" && text_or(step, "content", "") == kSpace) {
+    const auto pattern = step.object("pattern");
+    if (pattern && text_or(*pattern, "String", "") == " ") return "spaces";
+  }
   return "unknown " + type;
+}
+
+// Of the object that `key` names, or of its list of them; no steps where it is absent.
+std::vector<std::string> steps_of(const JsonObject& tokenizer, const char* key, const char* list_key) {
+  const auto step = tokenizer.object(key);
+  if (!step) return {};
+  if (text_or(*step, "type", "") != "Sequence") return {words_of(*step)};
+  std::vector<std::string> steps;
+  const json* list = step->find(list_key);
+  if (list == nullptr || !list->is_array()) step->fail(list_key, "must be a list");
+  for (const json& one : *list)
+    steps.push_back(
+        words_of(step->element(one, std::string(list_key) + "[" + std::to_string(steps.size()) + "]")));
+  return steps;
 }
 
 }  // namespace
 
 std::optional<std::string> pre_tokenizer_name(const JsonObject& tokenizer) {
-  const auto pre = tokenizer.object("pre_tokenizer");
-  if (!pre) return std::nullopt;
-  std::vector<std::string> steps;
-  if (text_or(*pre, "type", "") == "Sequence") {
-    const json* list = pre->find("pretokenizers");
-    if (list == nullptr || !list->is_array()) pre->fail("pretokenizers", "must be a list");
-    for (const json& step : *list)
-      steps.push_back(words_of(pre->element(step, "pretokenizers[" + std::to_string(steps.size()) + "]")));
-  } else {
-    steps.push_back(words_of(*pre));
-  }
+  const std::vector<std::string> steps = steps_of(tokenizer, "pre_tokenizer", "pretokenizers");
   for (const Steps& k : known())
     if (k.steps == steps) return k.name;
+  return std::nullopt;
+}
+
+std::optional<bool> space_prefix(const JsonObject& tokenizer) {
+  using Words = std::vector<std::string>;
+  // One of the two writes spaces, and leaves the text in one piece.
+  Words steps = steps_of(tokenizer, "normalizer", "normalizers");
+  std::ranges::copy(steps_of(tokenizer, "pre_tokenizer", "pretokenizers"), std::back_inserter(steps));
+  if (steps == Words{"spaces"}) return false;
+  if (steps == Words{"behind a space", "spaces"} || steps == Words{"spaces behind a space"}) return true;
   return std::nullopt;
 }
 

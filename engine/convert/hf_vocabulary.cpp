@@ -1,12 +1,16 @@
 #include "engine/convert/hf_vocabulary.h"
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "engine/convert/hf_merges.h"
+#include "engine/error.h"
 #include "engine/gguf/printable.h"
 #include "engine/tokenizer/pre_tokenizer.h"
 #include "engine/tokenizer/special_roles.h"
+#include "engine/tokenizer/spm.h"
 #include "engine/tokenizer/tokenizer.h"
 
 namespace bitnet::hf {
@@ -15,10 +19,14 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kAgain = "; download the file again";
+constexpr float kAddedScore = -1000;
+constexpr float kGapScore = -10000;
 
 std::int32_t number_of(TokenType type) {
   return static_cast<std::int32_t>(type);
 }
+
+using PieceId = std::optional<std::uint32_t> SentencePieceModel::*;
 
 std::string in_quotes(std::string_view text) {
   return "`" + gguf::printable(text, 80) + "`";
@@ -28,16 +36,22 @@ class Reader {
  public:
   Reader(const TokenizerFiles& files, std::uint32_t n_vocab, const std::string& pre)
       : files_(files), pre_(pre), taken_(n_vocab, false) {
-    v_.source = files.tokenizer.file();
+    v_.source = files.tokenizer ? files.tokenizer->file() : files.pieces->file;
     v_.tokens.resize(n_vocab);
+    v_.scores.assign(n_vocab, kGapScore);
     v_.types.assign(n_vocab, number_of(TokenType::unused));
   }
 
   HfVocabulary read() {
-    read_model();
+    sentence_piece_ = !files_.tokenizer || is_sentence_piece(*files_.tokenizer);
+    if (files_.pieces) read_pieces(*files_.pieces);
+    if (files_.tokenizer) read_model(*files_.tokenizer);
     read_added_tokens();
     fill_gaps();
-    read_pre_tokenizer();
+    if (sentence_piece_)
+      finish_pieces();
+    else
+      read_pre_tokenizer();
     read_post_processor();
     read_special_ids();
     read_chat_template();
@@ -47,22 +61,30 @@ class Reader {
  private:
   void note(std::string text) { v_.notes.push_back(std::move(text)); }
 
-  void read_model() {
-    const auto model = files_.tokenizer.object("model");
-    if (!model) files_.tokenizer.fail("model", std::string("missing") + kAgain);
+  void read_model(const JsonObject& tokenizer) {
+    const auto model = tokenizer.object("model");
+    if (!model) tokenizer.fail("model", std::string("missing") + kAgain);
     const std::string type = model->text("type").value_or("BPE");  // old files do not say it
-    if (type != "BPE" || model->flag("byte_fallback").value_or(false))
-      model->fail("type", in_quotes(type) +
-                              (type == "BPE" ? " with byte_fallback, which is SentencePiece," : "") +
-                              " is not supported; only byte-level BPE is");
+    if (type != "BPE") model->fail("type", in_quotes(type) + " is not supported; only BPE is");
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
       if (!model->text(key).value_or("").empty())
         model->fail(key, "is not empty, which a GGUF vocabulary cannot express");
-    v_.model = "gpt2";
     read_vocab(*model);
-    read_merges(*model);
-    if (files_.tokenizer.find("normalizer") != nullptr)
+    v_.merges = read_merges(*model);
+    if (!sentence_piece_ && tokenizer.find("normalizer") != nullptr)
       note("tokenizer.json has a normalizer, which GGUF cannot express: it is left out");
+  }
+
+  void read_pieces(const SentencePieceModel& model) {
+    for (std::size_t id = 0; id < model.pieces.size(); ++id) {
+      const SentencePieceModel::Piece& piece = model.pieces[id];
+      place(model, "piece " + std::to_string(id), piece.text, id, piece.type);
+      v_.scores[id] = piece.score;
+    }
+    if (model.maps_characters)
+      note("tokenizer.model maps characters to others, which GGUF cannot express: it is left out");
+    if (model.drops_spaces)
+      note("tokenizer.model drops spaces that it calls extra, which GGUF cannot express: they stay");
   }
 
   void read_vocab(const JsonObject& model) {
@@ -70,11 +92,20 @@ class Reader {
     if (!vocab) model.fail("vocab", std::string("missing") + kAgain);
     for (const auto& [text, id] : vocab->json().items()) {
       if (!id.is_number_unsigned()) vocab->fail(text, std::string("must be an id") + kAgain);
-      place(*vocab, text, text, id.get<std::uint64_t>(), TokenType::normal);
+      place(*vocab, text, text, id.get<std::uint64_t>(),
+            sentence_piece_ ? type_of_piece(model, text) : TokenType::normal);
     }
   }
 
-  void place(const JsonObject& where, const std::string& field, const std::string& text, std::uint64_t id,
+  static TokenType type_of_piece(const JsonObject& model, const std::string& text) {
+    if (text == model.text("unk_token")) return TokenType::unknown;
+    return Spm::byte_of(text) >= 0 ? TokenType::byte : TokenType::normal;
+  }
+
+  // A type that tells more than `normal` stays when another file names the token too. Of llama's vocabularies
+  // llama.cpp's converter gives this score to what is added.
+  template <class File>
+  void place(const File& where, const std::string& field, const std::string& text, std::uint64_t id,
              TokenType type) {
     if (id >= v_.tokens.size())
       where.fail(field, "has id " + std::to_string(id) + ", but the embedding has only " +
@@ -84,55 +115,51 @@ class Reader {
     if (taken_[i] && v_.tokens[i] != text)
       where.fail(field,
                  "has id " + std::to_string(id) + ", which is that of " + in_quotes(v_.tokens[i]) + kAgain);
+    if (!taken_[i]) v_.scores[i] = kAddedScore;
+    if (!taken_[i] || v_.types[i] == number_of(TokenType::normal)) v_.types[i] = number_of(type);
     taken_[i] = true;
     v_.tokens[i] = text;
-    v_.types[i] = number_of(type);
-  }
-
-  // "a b", or since tokenizers 0.20 ["a", "b"].
-  void read_merges(const JsonObject& model) {
-    const json* merges = model.find("merges");
-    if (merges == nullptr || !merges->is_array())
-      model.fail("merges", std::string("must be a list") + kAgain);
-    v_.merges.reserve(merges->size());
-    for (const json& merge : *merges) {
-      const auto fail = [&] {
-        model.fail(
-            "merges[" + std::to_string(v_.merges.size()) + "]",
-            std::string("must be two texts with one space between them, or a list of the two") + kAgain);
-      };
-      const auto plain = [](const json& part) {
-        return part.is_string() && !part.get_ref<const std::string&>().empty() &&
-               part.get_ref<const std::string&>().find(' ') == std::string::npos;
-      };
-      if (merge.is_array()) {
-        if (merge.size() != 2 || !plain(merge[0]) || !plain(merge[1])) fail();
-        v_.merges.push_back(merge[0].get_ref<const std::string&>() + " " +
-                            merge[1].get_ref<const std::string&>());
-        continue;
-      }
-      if (!merge.is_string()) fail();
-      const auto& text = merge.get_ref<const std::string&>();
-      const std::size_t space = text.find(' ');
-      if (space == std::string::npos || space == 0 || space + 1 == text.size() || space != text.rfind(' '))
-        fail();
-      v_.merges.push_back(text);
-    }
   }
 
   void read_added_tokens() {
-    const json* list = files_.tokenizer.find("added_tokens");
+    if (!files_.tokenizer) return read_added_pieces();
+    const json* list = files_.tokenizer->find("added_tokens");
     if (list == nullptr) return;
-    if (!list->is_array()) files_.tokenizer.fail("added_tokens", std::string("must be a list") + kAgain);
+    if (!list->is_array()) files_.tokenizer->fail("added_tokens", std::string("must be a list") + kAgain);
     for (std::size_t i = 0; i < list->size(); ++i) {
       const JsonObject token =
-          files_.tokenizer.element((*list)[i], "added_tokens[" + std::to_string(i) + "]");
-      const auto text = token.text("content");
+          files_.tokenizer->element((*list)[i], "added_tokens[" + std::to_string(i) + "]");
       const auto id = token.count("id");
-      if (!text || text->empty()) token.fail("content", std::string("missing") + kAgain);
       if (!id) token.fail("id", std::string("missing") + kAgain);
-      place(token, "id", *text, *id,
-            token.flag("special").value_or(false) ? TokenType::control : TokenType::user_defined);
+      add_token(token, "id", *id);
+    }
+  }
+
+  void add_token(const JsonObject& token, const char* field, std::uint64_t id) {
+    const auto text = token.text("content");
+    if (!text || text->empty()) token.fail("content", std::string("missing") + kAgain);
+    place(token, field, *text, id,
+          token.flag("special").value_or(false) ? TokenType::control : TokenType::user_defined);
+  }
+
+  // Where there is no tokenizer.json: {"32000": {"content": "<pad>", "special": true}} in
+  // tokenizer_config.json, {"<pad>": 32000} in added_tokens.json.
+  void read_added_pieces() {
+    const auto decoder =
+        files_.tokenizer_config ? files_.tokenizer_config->object("added_tokens_decoder") : std::nullopt;
+    if (decoder)
+      for (const auto& [key, value] : decoder->json().items()) {
+        std::uint64_t id = 0;
+        const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+        if (error != std::errc() || end != key.data() + key.size())
+          decoder->fail(key, std::string("is no id") + kAgain);
+        add_token(decoder->element(value, key), "content", id);
+      }
+    if (!files_.added_tokens) return;
+    for (const auto& [text, id] : files_.added_tokens->json().items()) {
+      if (!id.is_number_unsigned() || text.empty())
+        files_.added_tokens->fail(text, std::string("must be the id of a text") + kAgain);
+      place(*files_.added_tokens, text, text, id.get<std::uint64_t>(), TokenType::user_defined);
     }
   }
 
@@ -149,17 +176,55 @@ class Reader {
            " ids have no token: they are written as unused");
   }
 
+  void finish_pieces() {
+    v_.model = "llama";
+    v_.pre = "default";  // which llama.cpp's converter writes, and nothing reads
+    if (!pre_.empty())
+      throw InputError("--pre: " + in_quotes(pre_) + " cannot be: " + gguf::printable_message(v_.source) +
+                       " is of SentencePiece, which has no pre-tokenizer; leave it out");
+    read_space_prefix();
+    if (!files_.pieces)
+      v_.scores = scores_of_merges(*files_.tokenizer->object("model"), v_.merges, v_.tokens, v_.types);
+    v_.merges.clear();
+    note(std::string("vocabulary: SentencePiece, scores ") +
+         (files_.pieces ? "of tokenizer.model" : "by the order of the merges in tokenizer.json"));
+    // What was added is looked for in a text before its spaces are rewritten.
+    for (std::size_t id = 0; id < v_.tokens.size(); ++id) {
+      if (v_.types[id] != number_of(TokenType::user_defined)) continue;
+      const std::string text = std::move(v_.tokens[id]);
+      v_.tokens[id].clear();
+      Spm::append_text(text, v_.tokens[id]);
+    }
+  }
+
+  void read_space_prefix() {
+    if (files_.pieces) v_.add_space_prefix = files_.pieces->adds_space;
+    if (files_.tokenizer) {
+      const auto prefix = space_prefix(*files_.tokenizer);
+      if (!prefix)
+        files_.tokenizer->fail("normalizer",
+                               "does with pre_tokenizer more than to write spaces as U+2581, which GGUF "
+                               "cannot express of a SentencePiece vocabulary");
+      v_.add_space_prefix = *prefix;
+    }
+    if (const auto& config = files_.tokenizer_config)
+      v_.add_space_prefix = config->flag("add_prefix_space").value_or(v_.add_space_prefix);
+  }
+
   void read_pre_tokenizer() {
-    const auto found = pre_tokenizer_name(files_.tokenizer);
+    v_.model = "gpt2";
+    v_.scores.clear();
+    const JsonObject& tokenizer = *files_.tokenizer;
+    const auto found = pre_tokenizer_name(tokenizer);
     v_.pre = pre_.empty() ? found.value_or("") : pre_;
     if (v_.pre.empty())
-      files_.tokenizer.fail("pre_tokenizer",
-                            "is none that bitnet.cpp has a name for; if you know which one it "
-                            "is, give --pre, one of " +
-                                pre_tokenizer_names());
+      tokenizer.fail("pre_tokenizer",
+                     "is none that bitnet.cpp has a name for; if you know which one it "
+                     "is, give --pre, one of " +
+                         pre_tokenizer_names());
     if (find_pre_tokenizer(v_.pre) == nullptr)
-      files_.tokenizer.fail("pre_tokenizer", "--pre " + in_quotes(v_.pre) + " is unknown; choose one of " +
-                                                 pre_tokenizer_names());
+      tokenizer.fail("pre_tokenizer",
+                     "--pre " + in_quotes(v_.pre) + " is unknown; choose one of " + pre_tokenizer_names());
     if (pre_.empty())
       note("pre-tokenizer " + v_.pre + ": tokenizer.json describes it");
     else if (found != pre_)
@@ -184,7 +249,8 @@ class Reader {
   }
 
   void read_post_processor() {
-    if (const auto processor = files_.tokenizer.object("post_processor")) {
+    const auto processor = files_.tokenizer ? files_.tokenizer->object("post_processor") : std::nullopt;
+    if (processor) {
       const json* list = processor->find("processors");
       if (processor->text("type").value_or("") == "TemplateProcessing") read_template(*processor);
       if (list != nullptr && !list->is_array())
@@ -195,8 +261,10 @@ class Reader {
       }
     }
     // The post-processor is what transformers does; the flags are for tokenizers without one.
-    if (has_template_ || !files_.tokenizer_config) return;
-    v_.add_bos = files_.tokenizer_config->flag("add_bos_token").value_or(false);
+    if (has_template_) return;
+    v_.add_bos = !files_.tokenizer;  // as SentencePiece's class in transformers
+    if (!files_.tokenizer_config) return;
+    v_.add_bos = files_.tokenizer_config->flag("add_bos_token").value_or(v_.add_bos);
     v_.add_eos = files_.tokenizer_config->flag("add_eos_token").value_or(false);
   }
 
@@ -204,6 +272,12 @@ class Reader {
     const auto it = std::ranges::find(v_.tokens, text);
     if (it == v_.tokens.end()) where.fail(key, "is " + in_quotes(text) + ", which is no token");
     return static_cast<std::uint32_t>(it - v_.tokens.begin());
+  }
+
+  std::optional<std::uint32_t> first_of(TokenType type) const {
+    const auto it = std::ranges::find(v_.types, number_of(type));
+    if (it == v_.types.end()) return std::nullopt;
+    return static_cast<std::uint32_t>(it - v_.types.begin());
   }
 
   std::uint32_t checked(const JsonObject& where, const std::string& key, const json& value) const {
@@ -243,26 +317,32 @@ class Reader {
     const auto first = [](const std::vector<std::uint32_t>& ids) {
       return ids.empty() ? std::nullopt : std::optional(ids.front());
     };
-    const auto token = [&](const char* name) {
-      const auto id = named_token(name);
-      return id ? id : first(ids_of((std::string(name) + "_id").c_str()));
+    const auto named_or = [&](const char* name, PieceId id) {
+      const auto named = named_token(name);
+      return named || !files_.pieces ? named : (*files_.pieces).*id;
+    };
+    const auto token = [&](const char* name, PieceId id) {
+      const auto listed = first(ids_of((std::string(name) + "_id").c_str()));
+      return listed && !named_token(name) ? listed : named_or(name, id);
     };
     // What the post-processor writes is what transformers puts first, whatever is called BOS.
-    auto bos = token("bos_token");
+    auto bos = token("bos_token", &SentencePieceModel::bos);
     if (template_bos_) {
-      const std::uint32_t written = id_of(files_.tokenizer, "post_processor", *template_bos_);
+      const std::uint32_t written = id_of(*files_.tokenizer, "post_processor", *template_bos_);
       if (bos && *bos != written)
         note("BOS is " + in_quotes(*template_bos_) + ", which the post-processor writes, not " +
              in_quotes(v_.tokens[*bos]));
       bos = written;
     }
     add("bos_token_id", bos);
-    const auto eos = token("eos_token");
+    const auto eos = token("eos_token", &SentencePieceModel::eos);
     add("eos_token_id", eos);
     add_ends(eos, ids_of("eos_token_id"));
-    add("unknown_token_id", named_token("unk_token"));
+    auto unknown = named_or("unk_token", &SentencePieceModel::unk);
+    if (!unknown && sentence_piece_) unknown = first_of(TokenType::unknown);
+    add("unknown_token_id", unknown);
     add("seperator_token_id", named_token("sep_token"));
-    add("padding_token_id", named_token("pad_token"));
+    add("padding_token_id", named_or("pad_token", &SentencePieceModel::pad));
     add("cls_token_id", named_token("cls_token"));
     add("mask_token_id", named_token("mask_token"));
   }
@@ -311,6 +391,7 @@ class Reader {
   const TokenizerFiles& files_;
   const std::string& pre_;
   std::vector<bool> taken_;
+  bool sentence_piece_ = false;
   bool has_template_ = false;
   std::optional<std::string> template_bos_;
   HfVocabulary v_;
@@ -325,12 +406,23 @@ VocabData HfVocabulary::data() const {
   d.pre = pre;
   d.tokens.assign(tokens.begin(), tokens.end());
   d.types = types;
-  d.merges.emplace(merges.begin(), merges.end());
+  if (model == "llama") {
+    d.scores = scores;
+    d.add_space_prefix = add_space_prefix;
+  } else {
+    d.merges.emplace(merges.begin(), merges.end());
+  }
   d.ids = ids;
   d.add_bos = add_bos;
   d.add_eos = add_eos;
   d.chat_template = chat_template;
   return d;
+}
+
+bool is_sentence_piece(const JsonObject& tokenizer) {
+  const auto model = tokenizer.object("model");
+  return model && model->text("type").value_or("BPE") == "BPE" &&
+         model->flag("byte_fallback").value_or(false);
 }
 
 HfVocabulary read_hf_vocabulary(const TokenizerFiles& files, std::uint32_t n_vocab, const std::string& pre) {

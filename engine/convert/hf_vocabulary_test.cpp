@@ -22,13 +22,14 @@ JsonObject parsed(const std::string& text, const char* name = "tokenizer.json") 
 }
 
 HfVocabulary read(const std::string& tokenizer, const std::string& config = "{}",
-                  const std::string& generation = "{}", const std::string& pre = "") {
-  return read_hf_vocabulary({parsed(tokenizer),
-                             parsed(config, "tokenizer_config.json"),
-                             parsed(generation, "generation_config.json"),
-                             {},
-                             {}},
-                            8, pre);
+                  const std::string& generation = "{}", const std::string& pre = "",
+                  const std::optional<std::string>& chat_template = {}) {
+  TokenizerFiles files;
+  files.tokenizer = parsed(tokenizer);
+  files.tokenizer_config = parsed(config, "tokenizer_config.json");
+  files.generation_config = parsed(generation, "generation_config.json");
+  files.chat_template = chat_template;
+  return read_hf_vocabulary(files, 8, pre);
 }
 
 std::string failure(const std::string& tokenizer, const std::string& config = "{}",
@@ -94,10 +95,7 @@ TEST(HfVocabulary, TakesTheTemplateNamedDefault) {
   EXPECT_NE(failure(small_tokenizer_json(), R"({"chat_template":[{"name":"tools","template":"A"}]})")
                 .find("tokenizer_config.json: chat_template: has no template named default"),
             std::string::npos);
-  EXPECT_EQ(read_hf_vocabulary(
-                {parsed(small_tokenizer_json()), parsed(R"({"chat_template":"T"})"), {}, {}, "J"}, 8, "")
-                .chat_template,
-            "J");
+  EXPECT_EQ(read(small_tokenizer_json(), R"({"chat_template":"T"})", "{}", "", "J").chat_template, "J");
 }
 
 std::string with_pre(const std::string& pre) {
@@ -155,7 +153,7 @@ TEST(HfVocabulary, NamesTheFieldThatItRefuses) {
       {"{}", "tokenizer.json: model: missing"},
       {changed(R"("type": "BPE")", R"("type": "Unigram")"), "model.type: `Unigram` is not supported"},
       {changed(R"("byte_fallback": false)", R"("byte_fallback": true)"),
-       "which is SentencePiece, is not supported"},
+       "normalizer: does with pre_tokenizer more than to write spaces as U+2581"},
       {changed(R"("byte_fallback": false)", R"("end_of_word_suffix": "x")"),
        "model.end_of_word_suffix: is not empty"},
       {changed(R"("vocab":)", R"("words":)"), "model.vocab: missing"},

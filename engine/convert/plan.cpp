@@ -125,6 +125,11 @@ class Planner {
                       std::string_view name, std::uint64_t rows, std::uint64_t cols,
                       std::uint32_t heads_to_interleave = 0) {
     const std::string stem = hf_prefix + std::string(name);
+    for (const std::string& part : c_.not_converted)
+      if (stem.find(part) != std::string::npos)
+        checkpoint_.fail(stem + ".weight", "is not ternary, because modules_to_not_convert names `" +
+                                               gguf::printable(part, 60) + "`; architecture " +
+                                               plan_.architecture + " needs it to be");
     Target t = {prefix + std::string(gguf_name) + ".weight", TensorType::i2_s, {cols, rows}, {}, {}};
     t.source.weight = &require(stem + ".weight");
     t.source.weight_scale = take(stem + ".weight_scale");

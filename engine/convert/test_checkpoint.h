@@ -15,7 +15,7 @@ namespace bitnet::testing {
 /// The files of a folder, to be changed before they are written.
 struct TestCheckpoint {
   nlohmann::json config;
-  nlohmann::json tokenizer;
+  nlohmann::json tokenizer;  // null: there is none
   nlohmann::json tokenizer_config;
   nlohmann::json generation_config;
   TestSafetensors weights;

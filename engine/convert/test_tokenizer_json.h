@@ -1,5 +1,5 @@
 #pragma once
-// A small tokenizer.json, to be changed in tests: the letters a, b, c, a merge, BOS and EOS.
+// Small files tokenizer.json, to be changed in tests: the letters a, b, c, a merge, BOS and EOS.
 
 #include <string>
 
@@ -31,6 +31,31 @@ inline const std::string& small_tokenizer_json() {
   "chat_template": "{{ messages }}",
   "model": {"type": "BPE", "byte_fallback": false, "vocab": {"a": 0, "b": 1, "c": 2, "ab": 3},
             "merges": ["a b"]}
+})json";
+  return text;
+}
+
+/// The same for SentencePiece, as old versions of transformers write it: a byte, and words behind a space.
+inline const std::string& small_spm_tokenizer_json() {
+  static const std::string text = R"json({
+  "version": "1.0",
+  "added_tokens": [
+    {"id": 0, "content": "<unk>", "special": true},
+    {"id": 1, "content": "<s>", "special": true},
+    {"id": 2, "content": "</s>", "special": true},
+    {"id": 11, "content": "\u2581\u2581", "special": false}
+  ],
+  "normalizer": {"type": "Sequence", "normalizers": [
+    {"type": "Prepend", "prepend": "\u2581"},
+    {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+  ]},
+  "pre_tokenizer": null,
+  "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                                                              {"Sequence": {"id": "A", "type_id": 0}}]},
+  "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": true, "byte_fallback": true,
+            "vocab": {"<unk>": 0, "<s>": 1, "</s>": 2, "<0x21>": 3, "\u2581ab": 4, "ab": 5, "\u2581a": 6,
+                      "\u2581": 7, "b": 8, "a": 9},
+            "merges": ["\u2581 ab", "\u2581a b", "a b", "\u2581 a"]}
 })json";
   return text;
 }
