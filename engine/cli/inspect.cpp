@@ -317,9 +317,14 @@ Json checks(const gguf::File& file, const InspectOptions& options) {
 Json layout(const LayoutFinding& finding) {
   Json entry = {{"layout", nullptr}, {"because", finding.because}, {"readings", Json::array()}};
   if (finding.layout) entry["layout"] = to_string(*finding.layout);
-  for (const LayoutReading& r : finding.readings)
-    entry["readings"].push_back(
-        {{"layout", to_string(r.layout)}, {"nats_per_token", number(r.nats_per_token)}});
+  for (const LayoutReading& r : finding.readings) {
+    Json reading = {{"layout", to_string(r.layout)}};
+    if (finding.recorded)
+      reading["worst_cosine"] = number(r.worst_cosine);
+    else
+      reading["nats_per_token"] = number(r.nats_per_token);
+    entry["readings"].push_back(reading);
+  }
   return entry;
 }
 

@@ -18,6 +18,7 @@ struct Flags {
   std::int64_t steps = 32;
   bool header_only = false;
   LayoutFlags layout;
+  std::string logits;
   bool json = false;
 };
 
@@ -39,9 +40,11 @@ void run(const Flags& flags) {
     if (flags.header_only)
       throw InputError(
           "--layout auto: runs the model, for which --header-only leaves no weights; leave one out");
-    finding = find_layout(flags.model);
+    finding = flags.logits.empty() ? find_layout(flags.model) : find_layout(flags.model, flags.logits);
     layout.layout = finding->layout ? to_string(*finding->layout) : "";
   }
+  if (!flags.logits.empty() && !finding)
+    throw InputError("--logits: is for --layout auto, which weighs layouts by it; give both");
   const gguf::TernaryOptions ternary = ternary_options(layout);
   const auto report = inspect(file, {.read_weights = !flags.header_only,
                                      .ternary = ternary,
@@ -71,6 +74,11 @@ void add_inspect(CLI::App& app) {
   command->get_option("--layout")
       ->description(
           "layout of I2_S where the file names none: x86, arm, 4-row, or auto: found by running the model");
+  command
+      ->add_option("--logits", flags->logits,
+                   "with --layout auto: a trace of the same model (crossval record), to weigh layouts by its "
+                   "logits and not by built-in sentences")
+      ->type_name("FILE");
   command->add_flag("--json", flags->json, "JSON alone on stdout");
   command->callback([flags] { run(*flags); });
 }
