@@ -37,9 +37,9 @@ struct Drawn {
 
 // A format and a shape that it can hold.
 Drawn draw_format() {
-  const auto type =
-      *rc::gen::element(TensorType::i2_s, TensorType::tl1, TensorType::tl2, TensorType::tq1_0,
-                        TensorType::tq2_0, TensorType::iq1_bn, TensorType::iq2_bn, TensorType::bitnet32_f16);
+  const auto type = *rc::gen::element(TensorType::i2_s, TensorType::tl1, TensorType::tl2, TensorType::tq1_0,
+                                      TensorType::tq2_0, TensorType::iq1_bn, TensorType::iq2_bn,
+                                      TensorType::iq2_bn_r4, TensorType::bitnet32_f16);
   const auto n = [](int low, int high) { return static_cast<std::uint32_t>(*rc::gen::inRange(low, high)); };
   if (type == TensorType::tl1) {
     const std::uint32_t stripe = *rc::gen::element(16u, 32u, 64u);

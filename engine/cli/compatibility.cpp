@@ -161,7 +161,8 @@ void judge_tensor_types(const Facts& f, Compatibility& c) {
     }
     if (!seen.insert(tensor.type).second) continue;
     const std::string name(type_name(tensor.type));
-    if (tensor.type == TensorType::iq1_bn || tensor.type == TensorType::iq2_bn)
+    if (tensor.type == TensorType::iq1_bn || tensor.type == TensorType::iq2_bn ||
+        tensor.type == TensorType::iq2_bn_r4)
       c.because.push_back(name + " is a type of ik_llama.cpp's");
     if (tensor.type == TensorType::bitnet32_f16 || tensor.type == TensorType::qk256)
       c.because.push_back("its I2_S is BitNet-rs's " + name + ", whose bytes mean something else");

@@ -319,7 +319,7 @@ const std::vector<ModelCase> kModels = {
     number("TypeThatIsNotSupported", 3, {"type 3 (Q4_1)"}),
     number("Nvfp4", 40, {"type 40 (NVFP4) is not supported"}),
     number("Activations", 37, {"type 37 (I8_S) is for activations"}),
-    number("RowsInterleavedByIk", 335, {"type 335 (IQ2_BN_R4)"}),
+    number("RowsInterleavedByIk", 337, {"type 337 (IQ2_K_R4)"}),
     number("Q2OrTl2", 42, {"type 42", "its space does not fit TL2, so it is Q2_0"}, "tq2_0"),
     number("Tl2WithoutTiles", 39, {"TL2 tiles of a matrix of 768 x 256", "--tl-config"}),
     number("Tq2InTheSpaceOfI2s", 35, {"they overlap"}),

@@ -29,6 +29,7 @@ constexpr auto kTypes = std::to_array<QuantizeType>({
     {"tq2_0", TensorType::tq2_0},
     {"iq1_bn", TensorType::iq1_bn},
     {"iq2_bn", TensorType::iq2_bn},
+    {"iq2_bn_r4", TensorType::iq2_bn_r4},
     {"bitnet32_f16", TensorType::bitnet32_f16},
     {"qk256", TensorType::qk256},
     {"f32", TensorType::f32},
@@ -75,6 +76,8 @@ std::uint32_t file_type_of(TensorType type) {
       return 136;
     case TensorType::iq2_bn:
       return 137;
+    case TensorType::iq2_bn_r4:
+      return 337;
     default:
       return 40;  // I2_S
   }

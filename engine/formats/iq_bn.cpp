@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <stdexcept>
 
 #include "engine/formats/f16.h"
 #include "engine/formats/trits.h"
@@ -121,7 +122,68 @@ float decode(std::span<const std::byte> tensor, TernaryShape shape, std::span<st
   return scale.value();
 }
 
+// ---- Four rows together ----
+
+constexpr std::uint64_t kTogether = 4;
+
+void require_sizes_r4(TernaryShape shape, std::size_t weights, std::size_t bytes) {
+  ternary::require_sizes("IQ2_BN_R4", shape, kBlock, weights, bytes,
+                         shape.rows * iq2_bn::row_bytes(shape.cols));
+  if (shape.rows % kTogether != 0) throw std::invalid_argument("IQ2_BN_R4 takes rows four by four");
+}
+
+// Where the code of a column of a row lies among the bytes of four rows.
+struct Place {
+  std::uint64_t byte;
+  unsigned shift;
+};
+Place place_of(std::uint64_t row, std::uint64_t k) {
+  const std::uint64_t e = k % kBlock;
+  return {kTogether * sizeof(float) + k / kBlock * kBlock + e / 16 * 16 + row * 4 + e % 4,
+          static_cast<unsigned>(e / 4 % 4 * 2)};
+}
+
 }  // namespace
+
+void iq2_bn_r4::encode(std::span<const std::int8_t> weights, TernaryShape shape, float scale,
+                       std::span<std::byte> tensor) {
+  require_sizes_r4(shape, weights.size(), tensor.size());
+  ternary::require_ternary("IQ2_BN_R4", weights);
+  std::ranges::fill(tensor, std::byte{0});
+  for (std::uint64_t row = 0; row < shape.rows; ++row) {
+    std::byte* four = tensor.data() + row / kTogether * kTogether * iq2_bn::row_bytes(shape.cols);
+    const auto w = weights.subspan(row * shape.cols, shape.cols);
+    const bool zero = ternary::all_zero(w);
+    const float d = zero ? 0.0f : scale;
+    std::memcpy(four + row % kTogether * sizeof d, &d, sizeof d);
+    for (std::uint64_t k = 0; k < shape.cols; ++k) {
+      const Place at = place_of(row % kTogether, k);
+      four[at.byte] |= static_cast<std::byte>((zero ? 2 : w[k] + 1) << at.shift);
+    }
+  }
+}
+
+float iq2_bn_r4::decode(std::span<const std::byte> tensor, TernaryShape shape,
+                        std::span<std::int8_t> weights) {
+  require_sizes_r4(shape, weights.size(), tensor.size());
+  ternary::CommonScale scale(shape);
+  for (std::uint64_t row = 0; row < shape.rows; ++row) {
+    const std::byte* four = tensor.data() + row / kTogether * kTogether * iq2_bn::row_bytes(shape.cols);
+    const auto w = weights.subspan(row * shape.cols, shape.cols);
+    float d = 0;
+    std::memcpy(&d, four + row % kTogether * sizeof d, sizeof d);
+    bool invalid = false;
+    for (std::uint64_t k = 0; k < shape.cols; ++k) {
+      const Place at = place_of(row % kTogether, k);
+      w[k] = static_cast<std::int8_t>((std::to_integer<int>(four[at.byte]) >> at.shift & 3) - 1);
+      invalid |= w[k] == 2;
+    }
+    if (invalid) ternary::fail_invalid(shape, weights, row * shape.cols);
+    if (d == 0) std::ranges::fill(w, std::int8_t{0});
+    if (!ternary::all_zero(w)) scale.add(d, row * shape.cols);
+  }
+  return scale.value();
+}
 
 void iq2_bn::encode(std::span<const std::int8_t> weights, TernaryShape shape, float scale,
                     std::span<std::byte> tensor) {

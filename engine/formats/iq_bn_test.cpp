@@ -41,6 +41,32 @@ TEST(Iq2Bn, BytesAsSpecified) {
     EXPECT_EQ(value(tensor[4 + i]), i == 1 ? 0x59 : i == 16 ? 0x54 : i == 31 ? 0x15 : 0x55) << i;
 }
 
+TEST(Iq2BnR4, EveryElementHasItsPlace) {
+  for (std::size_t row = 0; row < 8; ++row)
+    for (std::size_t k = 0; k < 128; ++k) {
+      std::vector<std::int8_t> w(8 * 128, -1);
+      w[row * 128 + k] = 1;
+      std::vector<std::byte> tensor(8 * iq2_bn::row_bytes(128), std::byte{0xee});
+      iq2_bn_r4::encode(w, {128, 8}, 0.75f, tensor);
+      const std::size_t e = k % 64;
+      const std::size_t at = row / 4 * 144 + 16 + k / 64 * 64 + e / 16 * 16 + row % 4 * 4 + e % 4;
+      for (std::size_t i = 0; i < tensor.size(); ++i) {
+        if (i % 144 < 16) continue;  // scales
+        ASSERT_EQ(value(tensor[i]), i == at ? 2 << e / 4 % 4 * 2 : 0) << row << " " << k;
+      }
+      float scale = 0;
+      std::memcpy(&scale, tensor.data() + row / 4 * 144 + row % 4 * 4, 4);
+      EXPECT_EQ(scale, 0.75f);
+    }
+}
+
+TEST(Iq2BnR4, RowsComeFourByFour) {
+  std::vector<std::byte> tensor(3 * iq2_bn::row_bytes(64));
+  std::vector<std::int8_t> w(3 * 64);
+  EXPECT_THROW(iq2_bn_r4::encode(w, {64, 3}, 1, tensor), std::invalid_argument);
+  EXPECT_THROW(iq2_bn_r4::decode(tensor, {64, 3}, w), std::invalid_argument);
+}
+
 TEST(Iq1Bn, BytesAsSpecified) {
   std::vector<std::int8_t> w(64, 0);
   w[0] = 1;    // lowest place of byte 0

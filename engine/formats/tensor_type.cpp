@@ -177,7 +177,8 @@ Block block_of(TensorType type) {
     case TensorType::iq1_bn:
       return {64, 13, 2};  // f16 scale of the row; 64 trits
     case TensorType::iq2_bn:
-      return {64, 16, 4};  // f32 scale of the row; 64 * 2 bits
+    case TensorType::iq2_bn_r4:  // of four rows together
+      return {64, 16, 4};        // f32 scale of the row; 64 * 2 bits
     case TensorType::bitnet32_f16:
       return {32, 10};  // 32 * 2 bits, f16 scale
     case TensorType::i2_s:
@@ -233,6 +234,7 @@ std::optional<TensorType> tensor_type(std::uint32_t number) {
     case TensorType::tl2:
     case TensorType::iq1_bn:
     case TensorType::iq2_bn:
+    case TensorType::iq2_bn_r4:
       return type;
     case TensorType::bitnet32_f16:
     case TensorType::qk256:

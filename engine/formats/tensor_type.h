@@ -28,6 +28,7 @@ enum class TensorType : std::uint32_t {
   tl2 = 39,
   iq1_bn = 134,
   iq2_bn = 135,
+  iq2_bn_r4 = 335,
   bitnet32_f16 = 0x10000,
   qk256 = 0x10001,
 };

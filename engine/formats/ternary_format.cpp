@@ -34,6 +34,7 @@ bool is_ternary(TensorType type) {
     case TensorType::tq2_0:
     case TensorType::iq1_bn:
     case TensorType::iq2_bn:
+    case TensorType::iq2_bn_r4:
       return true;
     default:
       return false;
@@ -54,6 +55,8 @@ std::string misfit(const TernaryFormat& format, TernaryShape shape) {
     const std::uint64_t n = by_rows ? shape.rows : shape.elements();
     if (n % block != 0) return no_blocks(by_rows ? "the number of rows" : "the number of elements", n, block);
   }
+  if (format.type == TensorType::iq2_bn_r4 && shape.rows % 4 != 0)
+    return no_blocks("the number of rows", shape.rows, 4);
   if (shape.cols % block_elements(format.type) != 0)
     return no_blocks("a row's length", shape.cols, block_elements(format.type));
   return "";
@@ -80,6 +83,8 @@ void encode_ternary(const TernaryFormat& format, std::span<const std::int8_t> we
       return iq1_bn::encode(weights, shape, scale, tensor);
     case TensorType::iq2_bn:
       return iq2_bn::encode(weights, shape, scale, tensor);
+    case TensorType::iq2_bn_r4:
+      return iq2_bn_r4::encode(weights, shape, scale, tensor);
     default:
       fail_type();
   }
@@ -106,6 +111,8 @@ float decode_ternary(const TernaryFormat& format, std::span<const std::byte> ten
       return iq1_bn::decode(tensor, shape, weights);
     case TensorType::iq2_bn:
       return iq2_bn::decode(tensor, shape, weights);
+    case TensorType::iq2_bn_r4:
+      return iq2_bn_r4::decode(tensor, shape, weights);
     default:
       fail_type();
   }

@@ -51,6 +51,7 @@ Pieces pieces_of(const TernaryFormat& format, TernaryShape shape, TernaryRows ro
 
 std::uint64_t rows_together(const TernaryFormat& format, TernaryShape shape) {
   if (format.type == TensorType::tl1 || format.type == TensorType::tl2) return format.tiles.rows;
+  if (format.type == TensorType::iq2_bn_r4) return 4;
   if (format.type != TensorType::i2_s) return 1;
   const std::uint64_t block = i2s::block_elements(format.i2s);
   return format.i2s == I2sLayout::four_row ? block : block / std::gcd(block, shape.cols);

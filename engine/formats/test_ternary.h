@@ -26,7 +26,7 @@ inline std::vector<TernaryFormat> all_formats(TernaryShape shape) {
   std::vector<TernaryFormat> formats;
   for (const I2sLayout layout : kI2sLayouts) formats.push_back({TensorType::i2_s, layout, {}});
   for (const auto type : {TensorType::tq1_0, TensorType::tq2_0, TensorType::iq1_bn, TensorType::iq2_bn,
-                          TensorType::bitnet32_f16})
+                          TensorType::iq2_bn_r4, TensorType::bitnet32_f16})
     formats.push_back({type, I2sLayout::x86, {}});
   for (const auto type : {TensorType::tl1, TensorType::tl2})
     formats.push_back({type, I2sLayout::x86, fitting_tiles(type, shape).value()});

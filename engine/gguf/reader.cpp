@@ -274,8 +274,8 @@ void read_shape(Cursor& in, Tensor& tensor) {
 }
 
 constexpr std::string_view kSupportedTypes =
-    "F32, F16, BF16, I2_S, TL1, TL2, TQ1_0, TQ2_0, IQ1_BN, IQ2_BN, Q8_0, Q6_K, Q5_0, Q4_K and Q4_0 can be "
-    "read";
+    "F32, F16, BF16, I2_S, TL1, TL2, TQ1_0, TQ2_0, IQ1_BN, IQ2_BN, IQ2_BN_R4, Q8_0, Q6_K, Q5_0, Q4_K and "
+    "Q4_0 can be read";
 
 TensorType read_tensor_type(Cursor& in, std::uint32_t number) {
   const auto type = tensor_type(number);

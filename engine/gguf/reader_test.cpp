@@ -294,7 +294,7 @@ TEST(GgufReader, TypesAreNeverRemapped) {
            {40, "type 40 (NVFP4) is not supported"},
            {3, "type 3 (Q4_1)"},
            {20, "type 20 (IQ4_NL)"},
-           {335, "type 335 (IQ2_BN_R4)"},
+           {337, "type 337 (IQ2_K_R4)"},
            {9999, "type 9999 (unknown)"},
            {42, "type 42 (Q2_0, or TL2 of bitnet.cpp since July 2026): its space does not fit TL2"},
            {37, "type 37 (I8_S) is for activations"}})

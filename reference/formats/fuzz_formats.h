@@ -21,7 +21,7 @@ inline constexpr bitnet::TensorType kTypes[] = {
     bitnet::TensorType::iq2_bn, bitnet::TensorType::qk256, bitnet::TensorType::bitnet32_f16,
     bitnet::TensorType::q8_0,   bitnet::TensorType::q6_k,  bitnet::TensorType::q5_0,
     bitnet::TensorType::q4_k,   bitnet::TensorType::q4_0,  bitnet::TensorType::f16,
-    bitnet::TensorType::bf16,   bitnet::TensorType::f32};
+    bitnet::TensorType::bf16,   bitnet::TensorType::f32,   bitnet::TensorType::iq2_bn_r4};
 
 inline bitnet::TernaryShape shape_of(const Head& head) {
   return {32 * (std::uint64_t{head.cols} % 32 + 1), std::uint64_t{head.rows} % 96 + 1};

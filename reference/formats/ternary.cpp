@@ -40,6 +40,8 @@ class Decoder {
         return iq1_bn(row, k);
       case TensorType::iq2_bn:
         return iq2_bn(row, k);
+      case TensorType::iq2_bn_r4:
+        return iq2_bn_r4(row, k);
       case TensorType::bitnet32_f16:
         return bitnet32(row, k);
       default:
@@ -146,6 +148,15 @@ class Decoder {
     const std::uint64_t start = row * (4 + K_ / 4);
     const unsigned code = byte(start + 4 + k / 64 * 16 + k % 16) >> (k % 64 / 16 * 2) & 3;
     return code == 3 ? Element{2, f32(start)} : of_row(static_cast<int>(code) - 1, f32(start));
+  }
+
+  // As ik_llama.cpp repacks IQ2_BN: of row r's byte 4 j + i of a block, bits 2 l of it go to byte 16 l + 4 r
+  // + i, bits 2 j.
+  Element iq2_bn_r4(std::uint64_t row, std::uint64_t k) const {
+    const std::uint64_t start = row / 4 * 4 * (4 + K_ / 4), r = row % 4, p = k % 16, l = k % 64 / 16;
+    const unsigned code = byte(start + 16 + k / 64 * 64 + 16 * l + 4 * r + p % 4) >> (p / 4 * 2) & 3;
+    const float scale = f32(start + 4 * r);
+    return code == 3 ? Element{2, scale} : of_row(static_cast<int>(code) - 1, scale);
   }
 
   Element bitnet32(std::uint64_t row, std::uint64_t k) const {

@@ -49,7 +49,7 @@ std::vector<TernaryFormat> formats() {
   std::vector<TernaryFormat> all;
   for (const I2sLayout layout : bitnet::kI2sLayouts) all.push_back({TensorType::i2_s, layout, {}});
   for (const auto type : {TensorType::tq1_0, TensorType::tq2_0, TensorType::iq1_bn, TensorType::iq2_bn,
-                          TensorType::bitnet32_f16})
+                          TensorType::iq2_bn_r4, TensorType::bitnet32_f16})
     all.push_back({type, I2sLayout::x86, {}});
   for (const bitnet::TlTiles tiles : {bitnet::TlTiles{32, 128, 32}, {96, 64, 16}, {48, 256, 16}})
     all.push_back({TensorType::tl1, I2sLayout::x86, tiles});
