@@ -76,7 +76,8 @@ std::uint64_t kv_fingerprint(const Model& model, const ContextOptions& options) 
   const Weights& w = model.weights();
   add(w.rope_freqs);
   sum.add(static_cast<std::uint32_t>(w.token_embd.type()));
-  std::visit([&](const auto* p) { sum.add(std::as_bytes(std::span(p, 1))); }, w.token_embd.data);
+  const FloatMatrix& embedding = w.token_embd;
+  sum.add(std::span(embedding.bytes_at(), static_cast<std::size_t>(embedding.bytes() / embedding.rows)));
   for (const LayerWeights& l : w.layers) {
     for (const auto* norm : {&l.attn_norm, &l.attn_sub_norm, &l.ffn_norm, &l.ffn_sub_norm}) add(*norm);
     for (const Projection* p : l.projections()) {

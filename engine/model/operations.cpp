@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/formats/i2s.h"
 #include "engine/kernels/huge_pages.h"
 #include "engine/model/grow.h"
 
@@ -44,7 +45,7 @@ Amount product_amount(const TernaryMatrix& w, std::int64_t rows) {
 
 Amount head_amount(const FloatMatrix& w, std::int64_t rows) {
   Amount amount = {.bytes = w.bytes() + rows * (w.cols + w.rows) * kFloat};
-  const bool integer = w.type() == TensorType::q6_k;
+  const bool integer = w.type() == TensorType::q6_k || w.type() == TensorType::i2_s;
   (integer ? amount.int_operations : amount.float_operations) = 2 * w.rows * w.cols * rows;
   return amount;
 }
@@ -91,7 +92,7 @@ void Operations::populate_weights() {
   for (const LayerWeights& l : weights_.layers)
     for (const Projection* p : l.projections())
       populate_all(p->matrix.codes, p->matrix.rows * p->matrix.cols / 4);
-  std::visit([&](const auto* p) { populate_all(p, weights_.output.bytes()); }, weights_.output.data);
+  populate_all(weights_.output.bytes_at(), weights_.output.bytes());
 }
 
 void Operations::embed(std::span<const std::int32_t> tokens, float* y) {
@@ -110,10 +111,21 @@ void Operations::embed(std::span<const std::int32_t> tokens, float* y) {
       [&](const q4_0::Block* row, float* to) { kernels_.decode_q4_0(row, n, to); },
   };
   std::visit(
-      [&]<class T>(const T* data) {
-        for (std::size_t t = 0; t < tokens.size(); ++t)
-          decode(data + tokens[t] * (n / elements_in<T>), y + static_cast<std::int64_t>(t) * n);
-      },
+      Overloaded{[&]<class T>(const T* data) {
+                   for (std::size_t t = 0; t < tokens.size(); ++t)
+                     decode(data + tokens[t] * (n / elements_in<T>), y + static_cast<std::int64_t>(t) * n);
+                 },
+                 [&](const TernaryMatrix& w) {
+                   const std::span codes(reinterpret_cast<const std::byte*>(w.codes),
+                                         static_cast<std::size_t>(w.rows * n / 4));
+                   for (std::size_t t = 0; t < tokens.size(); ++t)
+                     for (std::int64_t k = 0; k < n; ++k)
+                       y[static_cast<std::int64_t>(t) * n + k] =
+                           w.scale * static_cast<float>(i2s::code_at(codes, static_cast<std::uint64_t>(n),
+                                                                     static_cast<std::uint64_t>(tokens[t]),
+                                                                     static_cast<std::uint64_t>(k)) -
+                                                        1);
+                 }},
       embedding.data);
 }
 
@@ -341,6 +353,13 @@ void Operations::head(const float* x, std::int64_t rows, float* logits) {
                    kernels_.quantize_blocks(x, rows * m.cols, blocks_.data());
                    share([&](std::int64_t begin, std::int64_t end) {
                      kernels_.matmul_q6_k(w, m.cols, begin, end, blocks_.data(), rows, logits, m.rows);
+                   });
+                 },
+                 [&](const TernaryMatrix& w) {
+                   quantize(x, rows, m.cols);
+                   const QuantizedRows codes{quantized_codes_, scales_.data(), sums_.data(), rows, m.cols};
+                   share([&](std::int64_t begin, std::int64_t end) {
+                     kernels_.ternary_matmul(w, begin, end, codes, logits, m.rows);
                    });
                  },
              },

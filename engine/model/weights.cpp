@@ -37,11 +37,17 @@ class Loader {
   // `matrix` must stay where it is until `decode`.
   void ternary(const std::string& name, std::int64_t cols, std::int64_t rows, TernaryMatrix& matrix) {
     const gguf::Tensor& tensor = take(name, {cols, rows});
-    if (!is_ternary(tensor.type)) wrong_type(tensor, "I2_S, TL1, TL2, TQ1_0, TQ2_0, IQ1_BN or IQ2_BN");
+    if (!is_ternary(tensor.type))
+      wrong_type(tensor, "I2_S, TL1, TL2, TQ1_0, TQ2_0, IQ1_BN, IQ2_BN or IQ2_BN_R4");
+    ternary(tensor, matrix);
+  }
+
+  void ternary(const gguf::Tensor& tensor, TernaryMatrix& matrix) {
+    const auto cols = static_cast<std::int64_t>(tensor.ne[0]), rows = static_cast<std::int64_t>(tensor.ne[1]);
     if (tensor.type == TensorType::i2_s) gguf::check_i2s(file_, tensor);
     if (cols % 128 != 0)
-      file_.fail(name, "its row length " + std::to_string(cols) +
-                           " is no multiple of 128, as ternary products need it; pad the model");
+      file_.fail(tensor.name, "its row length " + std::to_string(cols) +
+                                  " is no multiple of 128, as ternary products need it; pad the model");
     matrix.rows = rows;
     matrix.cols = cols;
     const TernaryFormat format = gguf::ternary_format(file_, tensor, options_.ternary);
@@ -74,27 +80,41 @@ class Loader {
     for (std::size_t i = 0; i < others_.size(); ++i) decode(workers, others_[i], out_.decoded.get() + at[i]);
   }
 
-  FloatMatrix matrix(const std::string& name, std::int64_t cols, std::int64_t rows) {
+  // `matrix` must stay where it is until `decode`.
+  void matrix(const std::string& name, std::int64_t cols, std::int64_t rows, FloatMatrix& matrix) {
     const gguf::Tensor& tensor = take(name, {cols, rows});
+    matrix.rows = rows;
+    matrix.cols = cols;
     switch (tensor.type) {
       case TensorType::f32:
-        return {view<float>(tensor), rows, cols};
+        matrix.data = view<float>(tensor);
+        break;
       case TensorType::f16:
-        return {view<f16>(tensor), rows, cols};
+        matrix.data = view<f16>(tensor);
+        break;
       case TensorType::bf16:
-        return {view<bf16>(tensor), rows, cols};
+        matrix.data = view<bf16>(tensor);
+        break;
       case TensorType::q8_0:
-        return {view<q8_0::Block>(tensor), rows, cols};
+        matrix.data = view<q8_0::Block>(tensor);
+        break;
       case TensorType::q6_k:
-        return {view<q6_k::Block>(tensor), rows, cols};
+        matrix.data = view<q6_k::Block>(tensor);
+        break;
       case TensorType::q5_0:
-        return {view<q5_0::Block>(tensor), rows, cols};
+        matrix.data = view<q5_0::Block>(tensor);
+        break;
       case TensorType::q4_k:
-        return {view<q4_k::Block>(tensor), rows, cols};
+        matrix.data = view<q4_k::Block>(tensor);
+        break;
       case TensorType::q4_0:
-        return {view<q4_0::Block>(tensor), rows, cols};
+        matrix.data = view<q4_0::Block>(tensor);
+        break;
+      case TensorType::i2_s:
+        ternary(tensor, matrix.data.emplace<TernaryMatrix>());
+        break;
       default:
-        wrong_type(tensor, "F32, F16, BF16, Q8_0, Q6_K, Q5_0, Q4_K or Q4_0");
+        wrong_type(tensor, "F32, F16, BF16, Q8_0, Q6_K, Q5_0, Q4_K, Q4_0 or I2_S");
     }
   }
 
@@ -188,10 +208,22 @@ void warn_of_differences(const gguf::File& file, const Config& c, std::vector<st
 }  // namespace
 
 TensorType FloatMatrix::type() const {
-  constexpr TensorType kTypes[] = {TensorType::f32,  TensorType::f16,  TensorType::bf16, TensorType::q8_0,
-                                   TensorType::q6_k, TensorType::q5_0, TensorType::q4_k, TensorType::q4_0};
+  constexpr TensorType kTypes[] = {TensorType::f32,  TensorType::f16,  TensorType::bf16,
+                                   TensorType::q8_0, TensorType::q6_k, TensorType::q5_0,
+                                   TensorType::q4_k, TensorType::q4_0, TensorType::i2_s};
   static_assert(std::size(kTypes) == std::variant_size_v<decltype(data)>, "in the order of `data`");
   return kTypes[data.index()];
+}
+
+const std::byte* FloatMatrix::bytes_at() const {
+  if (const auto* ternary = std::get_if<TernaryMatrix>(&data))
+    return reinterpret_cast<const std::byte*>(ternary->codes);
+  return std::visit(
+      []<class T>(const T& first) -> const std::byte* {
+        if constexpr (std::is_pointer_v<T>) return reinterpret_cast<const std::byte*>(first);
+        return nullptr;
+      },
+      data);
 }
 
 std::int64_t FloatMatrix::bytes() const {
@@ -202,7 +234,7 @@ std::int64_t FloatMatrix::bytes() const {
 Weights load_weights(const gguf::File& file, const Config& c, const WeightOptions& options) {
   Weights w;
   Loader load(file, options, w);
-  w.token_embd = load.matrix("token_embd.weight", c.n_embd, c.n_vocab);
+  load.matrix("token_embd.weight", c.n_embd, c.n_vocab, w.token_embd);
   w.output_norm = load.vector("output_norm.weight", c.n_embd);
   w.layers.resize(static_cast<std::size_t>(c.n_layer));
   for (std::size_t i = 0; i < w.layers.size(); ++i) {
@@ -223,7 +255,7 @@ Weights load_weights(const gguf::File& file, const Config& c, const WeightOption
     }
   }
   w.tied = !load.has("output.weight");
-  w.output = w.tied ? w.token_embd : load.matrix("output.weight", c.n_embd, c.n_vocab);
+  if (!w.tied) load.matrix("output.weight", c.n_embd, c.n_vocab, w.output);
   warn_of_differences(file, c, w.warnings);
   if (c.architecture != Architecture::bitnet && load.has("rope_freqs.weight")) {
     w.rope_freqs = load.vector("rope_freqs.weight", c.n_rot / 2);
@@ -232,6 +264,7 @@ Weights load_weights(const gguf::File& file, const Config& c, const WeightOption
   }
   load.refuse_surplus();
   load.decode();
+  if (w.tied) w.output = w.token_embd;
   return w;
 }
 

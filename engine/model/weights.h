@@ -17,10 +17,10 @@
 namespace bitnet {
 
 /// A matrix that stands for floats, [rows][cols]: embedding or head. The type of its first element tells the
-/// type of all.
+/// type of all; a ternary one is I2_S.
 struct FloatMatrix {
   std::variant<const float*, const f16*, const bf16*, const q8_0::Block*, const q6_k::Block*,
-               const q5_0::Block*, const q4_k::Block*, const q4_0::Block*>
+               const q5_0::Block*, const q4_k::Block*, const q4_0::Block*, TernaryMatrix>
       data;
   std::int64_t rows = 0;
   std::int64_t cols = 0;  // a multiple of the elements in a block
@@ -30,6 +30,8 @@ struct FloatMatrix {
     const auto* p = std::get_if<const f16*>(&data);
     return p ? *p : nullptr;
   }
+  /// Where its bytes begin.
+  const std::byte* bytes_at() const;
   TensorType type() const;
   std::int64_t bytes() const;
 };

@@ -182,8 +182,8 @@ testing::TestShape small(const char* architecture) {
 
 TEST(EngineIsEmulator, ArchitectureLlama) {
   for (const bool untied : {false, true})
-    for (const TensorType embedding :
-         {TensorType::f16, TensorType::f32, TensorType::bf16, TensorType::q8_0, TensorType::q6_k}) {
+    for (const TensorType embedding : {TensorType::f16, TensorType::f32, TensorType::bf16, TensorType::q8_0,
+                                       TensorType::q6_k, TensorType::i2_s}) {
       const bitnet::testing::TemporaryDirectory folder;
       testing::TestShape shape = small("llama");
       shape.untied = untied;
@@ -467,7 +467,7 @@ TEST_F(EmulatorOf, ABlockQuantizedHeadTakesItsOwnSums) {
 
 // Where bitnet.cpp's own arithmetic depends on the number of tokens, that of the engine does not.
 TEST_F(EmulatorOf, HeadsOfOurOwnArithmeticTakeTokensTogetherOrApart) {
-  for (const TensorType type : {TensorType::bf16, TensorType::q8_0, TensorType::q6_k}) {
+  for (const TensorType type : {TensorType::bf16, TensorType::q8_0, TensorType::q6_k, TensorType::i2_s}) {
     testing::TestShape shape = small("llama");
     shape.embedding = type;
     testing::TestModel(shape).write(folder / "model.gguf");

@@ -51,9 +51,12 @@ struct Ternary {
 
 struct Matrix {
   const std::byte* data = nullptr;    // (rows, cols), mapped
-  TensorType type = TensorType::f32;  // or f16, bf16, q8_0, q6_k, q5_0, q4_k, q4_0
+  TensorType type = TensorType::f32;  // or f16, bf16, q8_0, q6_k, q5_0, q4_k, q4_0, i2_s
   std::int64_t rows = 0;
   std::int64_t cols = 0;
+  double scale = 1;  // of i2_s
+
+  Ternary ternary() const { return {data, rows, cols, scale, {}}; }  // of i2_s
 };
 
 struct Layer {
@@ -104,6 +107,11 @@ class Loader {
   Ternary ternary(const std::string& name, std::int64_t cols, std::int64_t rows) {
     const auto& tensor = take(name, cols, rows);
     if (!bitnet::is_ternary(tensor.type)) refuse_type(tensor, "ternary weights, such as I2_S");
+    return ternary(tensor, cols, rows);
+  }
+
+  Ternary ternary(const bitnet::gguf::Tensor& tensor, std::int64_t cols, std::int64_t rows) {
+    const std::string_view name = tensor.name;
     if (cols % 128 != 0 || (tensor.type == TensorType::i2_s && rows % 4 != 0))
       file_.fail(name, "I2_S needs rows of a multiple of 128 and a multiple of 4 rows, not " +
                            std::to_string(cols) + " and " + std::to_string(rows) + "; pad the model");
@@ -134,8 +142,12 @@ class Loader {
       case TensorType::q4_k:
       case TensorType::q4_0:
         break;
+      case TensorType::i2_s: {
+        const Ternary m = ternary(tensor, cols, rows);
+        return {m.codes, tensor.type, rows, cols, m.scale};
+      }
       default:
-        refuse_type(tensor, "F32, F16, BF16, Q8_0, Q6_K, Q5_0, Q4_K or Q4_0");
+        refuse_type(tensor, "F32, F16, BF16, Q8_0, Q6_K, Q5_0, Q4_K, Q4_0 or I2_S");
     }
     return {tensor.data.data(), tensor.type, rows, cols};
   }
@@ -573,6 +585,7 @@ struct Oracle::Impl {
 
   // Logits: (T, d) -> (T, V). The input is rounded to what the type of the head's weights is multiplied with.
   Rows head(Rows x) {
+    if (w.head.type == TensorType::i2_s) return bit_linear(w.head.ternary(), x);
     for (double& v : x.values) v = w.head.type == TensorType::f16 ? numbers::to_f16(v) : numbers::to_f32(v);
     if (w.head.type == TensorType::q6_k) round_to_blocks(x.values.data(), std::ssize(x.values));
     Rows y(x.count(), c.n_vocab);
@@ -739,6 +752,12 @@ struct Oracle::Impl {
       case TensorType::q4_0:
         decode_q4_0(m.data + r * m.cols / 32 * 18, m.cols, row);
         break;
+      case TensorType::i2_s: {
+        std::vector<std::int16_t> weights(m.cols);
+        decode_ternary(m.data + r * m.cols / 4, m.cols, weights.data());
+        for (std::int64_t k = 0; k < m.cols; ++k) row[k] = static_cast<float>(m.scale * weights[k]);
+        break;
+      }
       default:
         std::memcpy(row, m.data + r * m.cols * 4, m.cols * 4);
     }

@@ -455,6 +455,21 @@ TEST(OracleOperation, HeadRoundsItsInputToItsOwnType) {
   }
 }
 
+TEST(OracleOperation, TernaryEmbeddingAndHead) {
+  TestShape shape;
+  shape.embedding = bitnet::TensorType::i2_s;
+  TestModel model(shape);
+  const Loaded loaded(model);
+  Oracle oracle = loaded.oracle();
+  const auto& table = model.at("token_embd.weight");
+  const auto row = run(oracle, {Tap::inp_embd, -1}, {.tokens = {77}});
+  ASSERT_EQ(row.size(), 128u);
+  for (std::size_t k = 0; k < 128; ++k)
+    EXPECT_EQ(row[k], static_cast<double>(table.scale * table.values[77 * 128 + k]));
+  const std::vector<float> x = one_hot(128, 9, 1.5f);
+  EXPECT_EQ(run(oracle, {Tap::result_output, -1}, {.a = x}), naive_product(table, x));
+}
+
 TEST(OracleOperation, Q6KHeadSeesCodesOfItsInput) {
   TestShape shape;
   shape.n_embd = 256;
@@ -757,8 +772,8 @@ TEST(OracleRefuses, WhatIsNoModelOfIts) {
           "not finite");
   refused([](TestModel& m) { m.at("blk.0.attn_q.weight").type = bitnet::TensorType::f16; },
           "blk.0.attn_q.weight", "F16");
-  refused([](TestModel& m) { m.at("token_embd.weight").type = bitnet::TensorType::i2_s; },
-          "token_embd.weight", "I2_S");
+  refused([](TestModel& m) { m.at("token_embd.weight").type = bitnet::TensorType::tl1; }, "token_embd.weight",
+          "TL1");
   refused(
       [](TestModel& m) {
         auto& t = m.at("blk.0.ffn_down.weight");

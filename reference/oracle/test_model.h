@@ -38,7 +38,7 @@ struct TestShape {
   bool factors = false;                                    // tensors `.scale`, of architecture bitnet
   std::string activation;                                  // the key hidden_activation, where it is not empty
   float weight_scale = 1;                                  // of the ternary matrices, times 0.25 to 1.25
-  bitnet::TensorType embedding = bitnet::TensorType::f16;  // or F32, BF16, Q8_0, Q6_K
+  bitnet::TensorType embedding = bitnet::TensorType::f16;  // or F32, BF16, Q8_0, Q6_K, I2_S
 };
 
 struct TestModel {
