@@ -156,4 +156,35 @@ double gate_limit(const Report& report, Mode mode, const std::string& tap, const
   return limit;
 }
 
+std::vector<RoundedTap> rounded_taps(const Report& report) {
+  std::vector<RoundedTap> out;
+  if (!report.summary) return out;
+  const auto worst = report.summary->find("rounding");
+  if (worst == report.summary->end() || !worst->is_object()) return out;
+  for (const auto& [name, figures] : worst->items()) {
+    if (!figures.is_object()) continue;
+    const auto number = [&figures](const char* key) {
+      const auto it = figures.find(key);
+      return it == figures.end() ? std::nan("") : number_of(*it);
+    };
+    RoundedTap tap{.tap = name, .input = {}, .source = {}, .where = text_of(figures, "tap")};
+    tap.share = number("share");
+    tap.difference = number("difference");
+    tap.bound = number("bound");
+    tap.gain = number("gain");
+    tap.gain_bound = number("gain_bound");
+    tap.where += ", column " + figure(number("at")) + ", step " + figure(number("step")) + " of case " +
+                 text_of(figures, "case");
+    const auto list = report.run.find("rounding");
+    if (list != report.run.end() && list->is_array())
+      for (const auto& entry : *list) {
+        if (!entry.is_object() || !any_matches(entry, "taps", text_of(figures, "tap"))) continue;
+        tap.input = text_of(entry, "input") + " there, " + text_of(entry, "own") + " here";
+        tap.source = text_of(entry, "source");
+      }
+    out.push_back(std::move(tap));
+  }
+  return out;
+}
+
 }  // namespace crossval::reports

@@ -2,6 +2,7 @@
 // How figures and failures are put into words, the same in every rendering. Nothing here is escaped.
 
 #include <string>
+#include <vector>
 
 #include "reports/report.h"
 
@@ -41,5 +42,8 @@ std::string model_name(const Report& report);
 /// The tightest limit that the gates set to `metric` (cosine, nmse or norm_ratio_error) of this tap in this
 /// mode, as an error (for a cosine 1 - limit); NaN where there is none. `tap` is a name without its layer.
 double gate_limit(const Report& report, Mode mode, const std::string& tap, const std::string& metric);
+
+/// What the records say of taps whose inputs are rounded differently; none in most runs.
+std::vector<RoundedTap> rounded_taps(const Report& report);
 
 }  // namespace crossval::reports

@@ -121,6 +121,17 @@ struct CaseCounts {
   std::uint64_t total() const { return pass + fail + incomparable + invalid; }
 };
 
+/// A tap whose input both sides round in ways of their own: the comparison in which that explains least.
+struct RoundedTap {
+  std::string tap;     ///< without layer
+  std::string input;   ///< "q8_0 there, f32 here"
+  std::string source;  ///< of the bound
+  double share = 0;    ///< of the bound; above 1 it fails
+  double difference = 0, bound = 0;
+  double gain = 0, gain_bound = 0;
+  std::string where;  ///< "result_output, column 12, step 3 of case a"
+};
+
 struct Report {
   nlohmann::json run;                     ///< the first run record
   std::optional<nlohmann::json> summary;  ///< the last summary record

@@ -704,6 +704,8 @@ class Page {
         std::string limit = text_of(gate, "limit");
         if (gate.contains("or_within_noise") && gate["or_within_noise"] == true)
           limit += " or within twice the self-noise";
+        if (gate.contains("or_within_rounding") && gate["or_within_rounding"] == true)
+          limit += " or within the rounding of the input";
         put("<tr><th scope=\"row\">" + html(text_of(gate, "name"), 80) + "</th>" +
             cell(html(text_of(gate, "mode"), 20)) + cell(html(text_of(gate, "metric"), 40)) +
             cell("<code>" + html(globs(gate), 300) + "</code>", "text") + cell(html(limit, 80)) +
@@ -711,7 +713,23 @@ class Page {
       }
       end_table();
     }
+    rounding();
     put("</section>\n");
+  }
+
+  void rounding() {
+    const std::vector<RoundedTap> taps = rounded_taps(report_);
+    if (taps.empty()) return;
+    begin_table("Rounding of inputs: the comparison of each tap that comes nearest to its bound", "",
+                heads({"-Tap", "-Input rounded to", "#Share", "#Difference", "#Bound", "#Gain",
+                       "#Gain, bound", "-Where", "-Source of the bound"}));
+    for (const RoundedTap& t : taps) {
+      put("<tr><th scope=\"row\">" + html(t.tap, 80) + "</th>" + cell(html(t.input, 80)));
+      for (const double value : {t.share, t.difference, t.bound, t.gain, t.gain_bound})
+        put(cell(html(error_figure(value), 40), "n"));
+      put(cell(html(t.where, 200), "text") + cell(html(t.source, 300), "text") + "</tr>\n");
+    }
+    end_table();
   }
 
   static std::string globs(const nlohmann::json& gate) {

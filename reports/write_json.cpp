@@ -170,6 +170,7 @@ void write_json(const Report& report, AtomicFile& out) {
   head["quadrant"] = from_summary("quadrant");
   head["self_noise"] = from_summary("self_noise");
   head["logit_noise"] = from_summary("logit_noise");
+  head["rounding"] = from_summary("rounding");
   nlohmann::json run = report.run;
   run.erase("type");
   head["run"] = ordered_json(run);

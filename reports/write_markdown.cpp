@@ -111,6 +111,21 @@ void write_failures(const Report& report, AtomicFile& out) {
   }
 }
 
+void write_rounding(const Report& report, AtomicFile& out) {
+  const std::vector<RoundedTap> taps = rounded_taps(report);
+  if (taps.empty()) return;
+  out.write("\n### Inputs that are rounded differently\n\n");
+  out.write(
+      "| tap | input | share of the bound | difference | bound | gain | its bound | where | source |\n"
+      "|---|---|--:|--:|--:|--:|--:|---|---|\n");
+  for (const RoundedTap& t : taps) {
+    out.write("| " + code(t.tap) + " | " + flow(t.input, kMaxText));
+    for (const double value : {t.share, t.difference, t.bound, t.gain, t.gain_bound})
+      out.write(" | " + error_figure(value));
+    out.write(" | " + flow(t.where) + " | " + flow(t.source) + " |\n");
+  }
+}
+
 void write_worst(const Report& report, AtomicFile& out) {
   struct Worst {
     Cell cell;
@@ -197,6 +212,7 @@ void write_markdown(const Report& report, AtomicFile& out) {
     if (report.skips.size() > 30)
       out.write("\n" + grouped(report.skips.size() - 30) + " more reasons in report.json.\n");
   }
+  write_rounding(report, out);
   write_worst(report, out);
   out.write("\nThe heat map, all cases and the environment of both sides are in `index.html`.\n");
 }

@@ -54,6 +54,22 @@ std::string describe_failure(const Gate& gate, double value) {
   return text.str();
 }
 
+// Whether, and how far, the rounding of the input explains the row. NaN explains nothing.
+bool explained(const Gate& gate, const Measured& m) {
+  return gate.or_within_rounding && m.rounding && m.rounding->share <= 1;
+}
+
+std::string describe_rounding(const RoundingFigures& r) {
+  std::ostringstream text;
+  text.precision(4);
+  if (std::abs(r.gain) > r.gain_bound && std::abs(r.gain) / r.gain_bound >= r.share)
+    text << ", and a gain of " << r.gain << " where rounding the input explains " << r.gain_bound;
+  else
+    text << ", and " << std::abs(r.difference) << " at " << r.at << " where rounding the input explains "
+         << r.bound;
+  return text.str();
+}
+
 Metric parse_metric(const std::string& name, const std::string& where) {
   for (Metric m : {Metric::cosine, Metric::nmse, Metric::norm_ratio_error, Metric::integers_differing,
                    Metric::bits, Metric::kl})
@@ -90,8 +106,8 @@ Gate read_gate(const json& value, const std::string& where) {
   };
   for (const auto& [key, unused] : value.items()) {
     static const std::vector<std::string> kKnown = {
-        "name",      "mode",      "metric",       "taps",   "except",         "first_step",
-        "last_step", "threshold", "min_compared", "source", "or_within_noise"};
+        "name",      "mode",      "metric",       "taps",   "except",          "first_step",
+        "last_step", "threshold", "min_compared", "source", "or_within_noise", "or_within_rounding"};
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end())
       throw InputError(where + ": unknown key `" + key.substr(0, 60) + "`");
   }
@@ -115,10 +131,14 @@ Gate read_gate(const json& value, const std::string& where) {
   gate.first_step = integer("first_step", 0);
   gate.last_step = integer("last_step", INT64_MAX);
   gate.min_compared = integer("min_compared", 1);
-  if (const auto it = value.find("or_within_noise"); it != value.end()) {
-    if (!it->is_boolean()) throw InputError(where + ".or_within_noise: must be true or false");
-    gate.or_within_noise = it->get<bool>();
-  }
+  const auto flag = [&](const char* key) {
+    const auto it = value.find(key);
+    if (it == value.end()) return false;
+    if (!it->is_boolean()) throw InputError(where + "." + key + ": must be true or false");
+    return it->get<bool>();
+  };
+  gate.or_within_noise = flag("or_within_noise");
+  gate.or_within_rounding = flag("or_within_rounding");
   if (const auto it = value.find("source"); it != value.end() && it->is_string())
     gate.source = it->get<std::string>();
   return gate;
@@ -185,12 +205,14 @@ bool Gate::covers(Mode m, bitnet::TapId tap, std::int64_t step) const {
   return any(taps) && !any(except);
 }
 
-GateSet default_gates(double min_cosine) {
+GateSet default_gates(double min_cosine, const std::string& quantization_noise) {
   const std::vector<std::string> products = {"Qcur#1",   "Kcur#1", "Vcur",    "attn_out",
                                              "ffn_gate", "ffn_up", "ffn_down"};
   const std::vector<std::string> trunk = {"l_out", "result_norm", "result_output"};
   const std::string source = "crossval's default gates";
-  const std::string free_source = min_cosine == 0.999 ? source : "--min-cosine";
+  const std::string noise = quantization_noise.empty() ? "" : "; noise: " + quantization_noise;
+  const bool noisy = !noise.empty();
+  const std::string free_source = (min_cosine == 0.999 ? source : "--min-cosine") + noise;
   const auto gate = [&](std::string name, Mode mode, Metric metric, std::vector<std::string> taps,
                         std::vector<std::string> except, double threshold, bool or_within_noise,
                         const std::string& from) {
@@ -202,6 +224,7 @@ GateSet default_gates(double min_cosine) {
     g.except = std::move(except);
     g.threshold = threshold;
     g.or_within_noise = or_within_noise;
+    g.or_within_rounding = mode == Mode::local;
     g.source = from;
     return g;
   };
@@ -212,10 +235,11 @@ GateSet default_gates(double min_cosine) {
       gate("local.cosine", Mode::local, Metric::cosine, {"*"}, products, 0.99999, false, source),
       gate("local.norm_ratio", Mode::local, Metric::norm_ratio_error, {"*"}, products, 1e-3, false, source),
       gate("local.nmse", Mode::local, Metric::nmse, {"*"}, products, 1e-6, false, source),
-      gate("free.cosine", Mode::free, Metric::cosine, trunk, {}, min_cosine, false, free_source),
-      gate("free.norm_ratio", Mode::free, Metric::norm_ratio_error, trunk, {}, 0.02, false, source),
+      gate("free.cosine", Mode::free, Metric::cosine, trunk, {}, min_cosine, noisy, free_source),
+      gate("free.norm_ratio", Mode::free, Metric::norm_ratio_error, trunk, {}, 0.02, noisy, source + noise),
       gate("free.tap.cosine", Mode::free, Metric::cosine, {"*"}, trunk, min_cosine, true, free_source),
-      gate("free.tap.norm_ratio", Mode::free, Metric::norm_ratio_error, {"*"}, trunk, 0.02, true, source),
+      gate("free.tap.norm_ratio", Mode::free, Metric::norm_ratio_error, {"*"}, trunk, 0.02, true,
+           source + noise),
   };
   set.sha256 = hash_of(set.gates);
   return set;
@@ -261,6 +285,7 @@ json to_json(const Gate& gate) {
               {"threshold", gate.threshold},
               {"limit", (gate.metric == Metric::cosine ? ">= " : "<= ") + json(gate.threshold).dump()},
               {"or_within_noise", gate.or_within_noise},
+              {"or_within_rounding", gate.or_within_rounding},
               {"min_compared", gate.min_compared},
               {"source", gate.source}};
   if (gate.last_step != INT64_MAX) out["last_step"] = gate.last_step;
@@ -274,8 +299,9 @@ Judgement judge(const GateSet& set, Mode mode, bitnet::TapId tap, std::int64_t s
   for (const Gate& gate : set.gates) {
     if (!gate.covers(mode, tap, step)) continue;
     const double value = value_of(gate.metric, measured);
-    const bool ok = holds(gate, value);
-    const double severity = severity_of(gate, value);
+    const bool within = holds(gate, value), excused = !within && explained(gate, measured);
+    const bool ok = within || excused;
+    const double severity = excused ? measured.rounding->share : severity_of(gate, value);
     if (!ok) only_excusable = only_excusable && gate.or_within_noise;
     // The gate to name: a failing one before any passing one, then the one most exhausted.
     const bool nearer = !j.gate || (!ok && j.pass) || (ok == j.pass && severity > j.severity);
@@ -283,6 +309,7 @@ Judgement judge(const GateSet& set, Mode mode, bitnet::TapId tap, std::int64_t s
       j.gate = &gate;
       j.severity = severity;
       j.why = ok ? "" : describe_failure(gate, value);
+      if (!ok && gate.or_within_rounding && measured.rounding) j.why += describe_rounding(*measured.rounding);
     }
     j.pass = j.pass && ok;
   }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "crossval/compare/input_rounding.h"
 #include "crossval/compare/metrics.h"
 #include "engine/model/taps.h"
 
@@ -29,8 +30,9 @@ struct Gate {
   std::vector<std::string> except;  // globs of taps that `taps` covers but this gate does not
   std::int64_t first_step = 0;
   std::int64_t last_step = INT64_MAX;
-  double threshold = 0;          // cosine: at least; all others: at most
-  bool or_within_noise = false;  // excused where cosine and norm ratio are within twice the self-noise
+  double threshold = 0;             // cosine: at least; all others: at most
+  bool or_within_noise = false;     // excused where cosine and norm ratio are within twice the self-noise
+  bool or_within_rounding = false;  // local: excused where the rounding of the input explains every value
   std::int64_t min_compared = 1;
   std::string source;  // where the threshold comes from
 
@@ -43,8 +45,9 @@ struct GateSet {
   std::vector<Gate> gates;
 };
 
-/// design.md 5; min_cosine is the free-running limit.
-GateSet default_gates(double min_cosine);
+/// design.md 5; min_cosine is the free-running limit. A reference with a quantization noise of its own, which
+/// the text says how it was measured, excuses free-running logits and layers too within twice that noise.
+GateSet default_gates(double min_cosine, const std::string& quantization_noise = {});
 /// Reads `crossval.gates/1`. Throws InputError that names file and field.
 GateSet load_gates(const std::string& path);
 /// The same list where it stands in another document (`gates` of a suite's case); `where` names it in
@@ -57,6 +60,7 @@ struct Measured {
   RowMetrics row;
   std::optional<std::int64_t> integers_differing;  // integer products, local mode
   std::optional<double> kl;                        // logits
+  std::optional<RoundingFigures> rounding;         // local, where both sides round the input differently
 };
 
 /// A reference's distance from itself, the largest seen of a tap over all rows.

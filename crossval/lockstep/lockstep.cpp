@@ -220,7 +220,7 @@ void Lockstep::evaluate(std::span<const Token> tokens, std::int64_t first_row, S
 }
 
 void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expected, std::int64_t first_row,
-                       const Integers& got_integers, const Integers& expected_integers) {
+                       const Known* known) {
   for (std::int64_t i = 0; i < got.rows(); ++i) {
     const bool by_hash = !got.known(i) || !expected.known(i);
     const bool same = by_hash && same_by_hash(got, expected, i);
@@ -229,10 +229,9 @@ void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expect
       m = measured_by_hash(same);
     else
       m.row = compare_rows(got.row(i), expected.row(i));
-    if (!got_integers.empty()) {
-      const auto at = static_cast<std::size_t>(i);
-      m.integers_differing = differing(got_integers[at], expected_integers[at]);
-    }
+    const auto at = static_cast<std::size_t>(i);
+    if (known && !known->got.empty()) m.integers_differing = differing(known->got[at], known->expected[at]);
+    if (known && !known->rounding.empty()) m.rounding = known->rounding[at];
     std::optional<LogitMetrics> logits;
     if (into.tap.tap == Tap::result_output && into.mode == Mode::free && !by_hash) {
       logits = compare_logits(got.row(i), expected.row(i));
@@ -261,7 +260,7 @@ Lockstep::Integers Lockstep::integers(const Tensor& output, const bitnet::Operat
                                       const bitnet::Model& model) const {
   const bitnet::Config& config = sides_.candidate_model.config();
   const bitnet::OperationInputs inputs = bitnet::inputs_of(config, output.id);
-  if (!inputs.integer_product) return {};
+  if (!inputs.integer_product || rounds_otherwise(output.id)) return {};
   const std::int64_t width = bitnet::tap_width(config, inputs.a->tap, 0);
   const bitnet::Projection& projection = projection_of(model.weights(), output.id);
   Integers rows;
@@ -269,6 +268,22 @@ Lockstep::Integers Lockstep::integers(const Tensor& output, const bitnet::Operat
     rows.push_back(integer_products(output.row(i), {operation.a + i * width, static_cast<std::size_t>(width)},
                                     projection));
   return rows;
+}
+
+// Integers of a row that was rounded otherwise are others.
+bool Lockstep::rounds_otherwise(TapId tap) const {
+  return std::ranges::any_of(plan_.rounding, [&](const auto& side) { return side.second.of(tap); });
+}
+
+std::vector<RoundingFigures> Lockstep::rounding(Side side, const bitnet::Operation& operation,
+                                                const Tensor& own, const Tensor& foreign) const {
+  const auto it = plan_.rounding.find(side);
+  if (it == plan_.rounding.end()) return {};
+  const bitnet::Model& model = side == Side::candidate ? sides_.candidate_model : sides_.reference_model;
+  const auto input = bitnet::inputs_of(model.config(), operation.output).a;
+  if (!input) return {};
+  return explain_rounding(it->second, operation, bitnet::tap_width(model.config(), input->tap, 0), own,
+                          foreign, model.weights());
 }
 
 void Lockstep::compare_local(std::size_t which, const Tensor& fed, std::int64_t first_row, Comparison& into) {
@@ -303,7 +318,9 @@ void Lockstep::compare_local(std::size_t which, const Tensor& fed, std::int64_t 
   const Shown& got = fed_is_got ? given : made;
   const Shown& expected = fed_is_got ? made : given;
 
-  compare(into, got.tensor, expected.tensor, first_row, got.integers, expected.integers);
+  const auto explained = rounding(side, *operation, evaluated, fed);
+  const Known known{got.integers, expected.integers, explained};
+  compare(into, got.tensor, expected.tensor, first_row, &known);
   if (!into.judgement.pass && !into.opinion && into.row >= first_row)
     into.opinion = ask(*operation, got, expected, into.row - first_row);
   seconds_.local += since(start);
@@ -327,6 +344,9 @@ std::optional<Opinion> Lockstep::ask(const bitnet::Operation& operation, const S
     m.row = compare_rows(shown.tensor.row(row), opinion.row(row));
     if (shown.side) (*shown.side == Side::candidate ? out.candidate : out.reference) = m.row;
     if (!wanted.empty()) m.integers_differing = differing(shown.integers[at], wanted[at]);
+    if (shown.side)
+      if (const auto explained = rounding(*shown.side, operation, opinion, shown.tensor); !explained.empty())
+        m.rounding = explained[at];
     return judge(arbiter_gates_, Mode::local, tap, step_, m).pass;
   };
   const bool got_holds = holds(got), expected_holds = holds(expected);

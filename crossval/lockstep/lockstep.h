@@ -12,6 +12,7 @@
 
 #include "crossval/compare/gates.h"
 #include "crossval/lockstep/local.h"
+#include "crossval/lockstep/local_rounding.h"
 #include "crossval/lockstep/stream.h"
 #include "engine/model/model.h"
 #include "reference/participant.h"
@@ -70,8 +71,9 @@ struct LocalPlan {
 struct LockstepPlan {
   std::vector<TapId> taps;  // shown by both, in canonical order; result_output is always shown, and compared
                             // unless left out here
-  std::vector<LocalPlan> local;        // none; one, where the other side evaluates; both, where a third does
-  std::int64_t evaluation_tokens = 1;  // tokens per evaluation that the reference is given
+  std::vector<LocalPlan> local;  // none; one, where the other side evaluates; both, where a third does
+  std::map<Side, ForeignRounding> rounding;  // of a side that rounds otherwise than we do
+  std::int64_t evaluation_tokens = 1;        // tokens per evaluation that the reference is given
   const GateSet* gates = nullptr;
   std::optional<SelfNoise> recorded_noise;  // of a trace as the reference: nothing is measured anew
 };
@@ -129,11 +131,22 @@ class Lockstep {
   };
 
   void evaluate(std::span<const Token> tokens, std::int64_t first_row, Step& out);
+  // What is known of the rows of a local comparison beyond their values.
+  struct Known {
+    const Integers& got;
+    const Integers& expected;
+    const std::vector<RoundingFigures>& rounding;
+  };
   void compare(Comparison& into, const Tensor& got, const Tensor& expected, std::int64_t first_row,
-               const Integers& got_integers = {}, const Integers& expected_integers = {});
+               const Known* known = nullptr);
   void compare_local(std::size_t which, const Tensor& fed, std::int64_t first_row, Comparison& into);
   Integers integers(const Tensor& output, const bitnet::Operation& operation,
                     const bitnet::Model& model) const;
+  bool rounds_otherwise(TapId tap) const;
+  // What the other rounding of `side` explains of the difference between its tensor and one of ours; nothing
+  // where it rounds as we do.
+  std::vector<RoundingFigures> rounding(Side side, const bitnet::Operation& operation, const Tensor& own,
+                                        const Tensor& foreign) const;
   // What one party to a local comparison shows.
   struct Shown {
     const Tensor& tensor;

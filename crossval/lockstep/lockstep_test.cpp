@@ -28,7 +28,12 @@ class Tampered final : public Participant {
   std::function<std::optional<Tensor>(Tensor)> change;  // nothing: the tensor is not shown
   Tampered() : inner_(make_engine(model(), {.threads = 1})) {}
 
-  Identity identity() const override { return inner_->identity(); }
+  std::map<std::string, std::string> details;  // what it says of itself beyond the engine's
+  Identity identity() const override {
+    Identity id = inner_->identity();
+    id.details.insert(details.begin(), details.end());
+    return id;
+  }
   std::int64_t n_vocab() const override { return inner_->n_vocab(); }
   std::vector<TapId> taps() const override { return inner_->taps(); }
   std::vector<Token> tokenize(std::string_view t, bool a, bool b) override {
@@ -107,6 +112,74 @@ TEST_F(LockstepTest, EngineAgainstOracleHoldsTheLocalGates) {
     if (c.mode != Mode::local) continue;
     EXPECT_TRUE(c.judgement.pass) << to_string(c.tap) << ": " << c.judgement.why << " at " << c.worst.row.at;
   }
+}
+
+TEST(ForeignRoundings, AreWhatAParticipantSaysAndWeDoOtherwise) {
+  const bitnet::Weights& weights = model()->weights();
+  ASSERT_EQ(weights.output.type(), bitnet::TensorType::f32);
+  const auto said = [&](const char* products, const char* head) {
+    return foreign_rounding({.name = "",
+                             .version = "",
+                             .build = "",
+                             .details = {{"product_input", products}, {"head_input", head}}},
+                            weights);
+  };
+  const ForeignRounding ik = said("q8_K16", "f32");
+  for (const Tap tap :
+       {Tap::q_proj, Tap::k_proj, Tap::v_proj, Tap::attn_out, Tap::ffn_gate, Tap::ffn_up, Tap::ffn_down}) {
+    ASSERT_NE(ik.of({tap, 1}), nullptr);
+    EXPECT_EQ(ik.of({tap, 1})->name, "q8_K16");
+    EXPECT_EQ(ik.own_of({tap, 1}).name, "i8_s");
+  }
+  for (const Tap tap : {Tap::result_output, Tap::result_norm, Tap::kq, Tap::l_out, Tap::inp_embd})
+    EXPECT_EQ(ik.of({tap, -1}), nullptr);
+  const ForeignRounding other = said("i8_s", "q8_0");
+  EXPECT_EQ(other.of({Tap::q_proj, 0}), nullptr);
+  ASSERT_NE(other.of({Tap::result_output, -1}), nullptr);
+  EXPECT_EQ(other.own_of({Tap::result_output, -1}).name, "f32");
+  EXPECT_EQ(said("q8_KV", "").of({Tap::q_proj, 0}), nullptr);
+}
+
+// A head whose input is rounded to bfloat16, in the place where it differs: some logits move a little.
+TEST_F(LockstepTest, AnotherRoundingOfTheInputExcusesAsMuchAsItExplains) {
+  const TapId tap{Tap::result_output, -1};
+  float step = 0.002f;
+  tampered_.details = {{"head_input", "bf16"}};
+  tampered_.change = [&](Tensor t) {
+    if (t.id == tap)
+      for (std::size_t i = 0; i < t.values.size(); ++i) t.values[i] += i % 2 == 0 ? step : -step;
+    return std::optional(std::move(t));
+  };
+  const auto oracle = make_oracle(kModel, {.threads = 1});
+  const auto compared = [&](bool told) {
+    LockstepPlan plan = full_plan(gates_, 100);
+    if (told)
+      plan.rounding.emplace(Side::reference, foreign_rounding(tampered_.identity(), model()->weights()));
+    Lockstep lockstep({.candidate = *engine_,
+                       .reference = tampered_,
+                       .candidate_model = *model(),
+                       .reference_model = *model(),
+                       .arbiter = [&] { return oracle.get(); }},
+                      plan);
+    lockstep.reset();
+    const Lockstep::Step result = lockstep.step(kPrompt, 0);
+    for (const Comparison& c : result.comparisons)
+      EXPECT_TRUE(c.tap == tap || (c.judgement.pass && !c.worst.rounding)) << to_string(c.tap);
+    return find(result, tap, Mode::local);
+  };
+  const Comparison little = compared(true);
+  ASSERT_TRUE(little.worst.rounding);
+  EXPECT_GT(little.worst.rounding->share, 0);
+  step *= 0.5f / static_cast<float>(little.worst.rounding->share);
+  const Comparison within = compared(true);
+  EXPECT_TRUE(within.judgement.pass) << within.judgement.why;
+  EXPECT_NEAR(within.worst.rounding->share, 0.5, 0.05);
+  EXPECT_FALSE(compared(false).judgement.pass);
+  step *= 4;
+  const Comparison beyond = compared(true);
+  EXPECT_FALSE(beyond.judgement.pass);
+  ASSERT_TRUE(beyond.opinion);
+  EXPECT_EQ(beyond.opinion->blame, Blame::reference);
 }
 
 TEST_F(LockstepTest, OneNanFailsTheTapBothWays) {

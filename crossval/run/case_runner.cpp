@@ -58,6 +58,12 @@ json comparison_record(const std::string& id, std::int64_t step, const Compariso
     if (c.opinion->reference) arbiter["reference"] = figures(*c.opinion->reference);
   }
   if (c.worst.integers_differing) r["integers_differing"] = *c.worst.integers_differing;
+  if (c.worst.rounding) {
+    const RoundingFigures& f = *c.worst.rounding;
+    r["rounding"] = {{"share", json_number(f.share)}, {"difference", json_number(f.difference)},
+                     {"bound", json_number(f.bound)}, {"at", f.at},
+                     {"gain", json_number(f.gain)},   {"gain_bound", json_number(f.gain_bound)}};
+  }
   if (c.logits) {
     r["kl"] = json_number(c.logits->kl);
     r["top1"] = c.logits->top1_got == c.logits->top1_expected;
@@ -89,6 +95,11 @@ void CaseRunner::write_comparisons(const PlannedCase& planned, std::int64_t step
     // The self-noise of the whole run may excuse it, and that is known when all cases are through.
     const bool pending = c.judgement.excusable && lockstep_.noise().measured;
     ++outcome.tally.made;
+    if (c.worst.rounding) {
+      json figures = record["rounding"];
+      figures.update({{"case", planned.spec.id}, {"step", step}, {"tap", record["tap"]}});
+      merge_rounding(outcome.tally.rounding, {{std::string(bitnet::base_name(c.tap.tap)), figures}});
+    }
     if (record["verdict"] == to_string(Verdict::fail) && !pending) {
       ++outcome.tally.failed;
       if (outcome.tally.first_failure.is_null())
@@ -241,6 +252,7 @@ CaseRunner::Outcome CaseRunner::run(const PlannedCase& planned, Participant& ref
         {"failed", outcome.tally.failed},
         {"first_failure", outcome.tally.first_failure},
         {"guilty", outcome.tally.guilty}};
+    if (!outcome.tally.rounding.empty()) record["rounding"] = outcome.tally.rounding;
     if (lockstep_.noise().measured) record["self_noise"] = to_json(lockstep_.noise());
     put_text(record, "answer", answer);
     put_text(record, "prompt", planned.prompt);

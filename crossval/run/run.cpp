@@ -73,6 +73,29 @@ json model_record(const std::filesystem::path& path, const std::string& sha256, 
   return record;
 }
 
+// Where a side rounds the inputs of its products otherwise than we do: what is excused then, and why.
+json rounding_record(const Session& s) {
+  json list = json::array();
+  for (const auto& [side, rounding] : s.plan.rounding) {
+    json taps = json::array(), head = json::array();
+    for (const LocalPlan& local : s.plan.local)
+      for (const TapId tap : local.taps)
+        if (local.fed == side && rounding.of(tap))
+          (tap.tap == bitnet::Tap::result_output ? head : taps).push_back(bitnet::to_string(tap));
+    for (const auto& [names, first] : {std::pair(taps, TapId{bitnet::Tap::q_proj, 0}),
+                                       std::pair(head, TapId{bitnet::Tap::result_output, -1})}) {
+      if (names.empty()) continue;
+      const InputRounding &own = rounding.own_of(first), &theirs = *rounding.of(first);
+      list.push_back({{"side", to_string(side)},
+                      {"taps", names},
+                      {"own", own.name},
+                      {"input", theirs.name},
+                      {"source", source_of_bound(own, theirs)}});
+    }
+  }
+  return list;
+}
+
 json run_record(const RunOptions& options, const Session& s, const Suite& suite, const GateSet& gates) {
   json gate_list = json::array();
   for (const Gate& gate : gates.gates) gate_list.push_back(to_json(gate));
@@ -114,6 +137,7 @@ json run_record(const RunOptions& options, const Session& s, const Suite& suite,
       {"taps", taps},
       {"skipped_taps", skipped},
       {"skipped_local", skipped_local},
+      {"rounding", rounding_record(s)},
       {"reproduce", options.command_line}};
   if (s.arbiter_spec)
     record["arbiter"] = {{"name", s.arbiter_spec->kind}, {"details", s.arbiter_spec->options}};
@@ -224,9 +248,11 @@ Verdict coverage(const Totals& totals, const GateSet& gates, const Session& s, c
 
 RunResult run(const RunOptions& options) {
   const Suite suite = load_suite(options.prompts);
-  const GateSet gates = options.gates.empty() ? default_gates(options.min_cosine) : load_gates(options.gates);
+  GateSet gates = options.gates.empty() ? default_gates(options.min_cosine) : load_gates(options.gates);
   std::vector<Case> cases = select_cases(suite, options.filter, options.shard);
   Session s = open_session(options, suite);
+  if (options.gates.empty() && !s.quantization_noise.empty())
+    gates = default_gates(options.min_cosine, s.quantization_noise);
   s.plan.gates = &gates;
   std::vector<PlannedCase> planned;
   for (Case& c : cases) {

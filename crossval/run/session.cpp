@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <future>
+#include <tuple>
 
 #include "crossval/errors.h"
 #include "crossval/records/sha256.h"
@@ -251,6 +252,23 @@ Session open_session(const RunOptions& options, const Suite& suite) {
     throw Incomparable("the vocabularies differ: candidate " + std::to_string(s.candidate->n_vocab()) +
                        " tokens, reference " + std::to_string(s.reference->n_vocab()));
   plan_taps(options, s);
+  for (const auto& [side, participant, model] :
+       {std::tuple(Side::candidate, s.candidate.get(), s.model.get()),
+        std::tuple(Side::reference, s.reference.get(), s.reference_model.get())})
+    if (auto rounding = foreign_rounding(participant->identity(), model->weights());
+        rounding.products || rounding.head)
+      s.plan.rounding.emplace(side, std::move(rounding));
+  // Such a reference is off from any model of ours in every tap. How far is measured in this run: its
+  // distance from our emulator of bitnet.cpp, which has one scale a row.
+  if (const auto it = s.plan.rounding.find(Side::reference);
+      it != s.plan.rounding.end() && it->second.products) {
+    s.noise = make_evaluator(s, reference_path, defaults);
+    s.quantization_noise =
+        "quantization noise, measured in this run: the reference, which rounds the inputs of "
+        "ternary products to " +
+        it->second.products->name + ", against our " + s.noise->identity().name +
+        ", which rounds them to i8_s";
+  }
   if (!s.plan.local.empty() && !s.candidate->can_evaluate() && !s.reference->can_evaluate())
     s.evaluator = make_evaluator(s, reference_path, defaults);
   choose_arbiter(options, s, defaults);

@@ -24,7 +24,10 @@ struct Session {
   std::string reference_model_sha256;
   std::unique_ptr<Participant> candidate;
   std::unique_ptr<Participant> reference;
-  std::unique_ptr<Participant> noise;      // or null
+  std::unique_ptr<Participant> noise;  // or null
+  /// What the noise is that is measured with it, where it is the quantization noise of a reference that
+  /// rounds the inputs of ternary products otherwise than we do; else empty.
+  std::string quantization_noise;
   std::unique_ptr<Participant> evaluator;  // where neither side can evaluate operations; else null
   /// Who is asked about an operation whose gate failed; none: nobody.
   std::optional<ParticipantSpec> arbiter_spec;

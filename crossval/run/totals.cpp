@@ -1,10 +1,22 @@
 #include "crossval/run/totals.h"
 
+#include <limits>
+
 #include "crossval/run/noise_json.h"
 
 namespace crossval {
 
 using nlohmann::json;
+
+void merge_rounding(json& into, const json& other) {
+  // A share that is no number (infinite, or NaN) is written as text, and stands above all.
+  const auto share = [](const json& figures) {
+    const json& value = figures.at("share");
+    return value.is_number() ? value.get<double>() : std::numeric_limits<double>::infinity();
+  };
+  for (const auto& [tap, figures] : other.items())
+    if (!into.contains(tap) || share(figures) > share(into.at(tap))) into[tap] = figures;
+}
 
 void Totals::add(const json& record) {
   const Verdict v = verdict_from(record.at("verdict"));
@@ -22,6 +34,7 @@ void Totals::add(const json& record) {
     tally.first_failure = record.at("first_failure");
     tally.first_failure["case"] = record.at("id");
   }
+  if (record.contains("rounding")) merge_rounding(tally.rounding, record.at("rounding"));
   if (tally.guilty.is_null() && record.contains("guilty") && !record.at("guilty").is_null()) {
     tally.guilty = record.at("guilty");
     tally.guilty["case"] = record.at("id");
@@ -99,6 +112,7 @@ json summary_record(const Totals& totals, const SelfNoise& noise) {
                    {"invalid", count(Verdict::invalid)}}},
                  {"self_noise", json::object()},
                  {"logit_noise", noise.logit},
+                 {"rounding", t.rounding},
                  {"first_failure", t.first_failure},
                  {"guilty", t.guilty},
                  {"quadrant", quadrant_of(totals)}};

@@ -22,6 +22,9 @@ struct Tally {
   std::int64_t flips_explained = 0;
   std::int64_t flips_unexplained = 0;
   nlohmann::json first_failure;  // {"step", "tap", "mode"} or null
+  /// Where the rounding of inputs explains most of a local comparison, by base name of tap: the comparison's
+  /// `rounding` with its `case`, `step` and `tap`.
+  nlohmann::json rounding = nlohmann::json::object();
   nlohmann::json guilty;  // the first operation that the arbiter blames: {"who", "step", "tap"} or null
 };
 
@@ -34,6 +37,9 @@ struct Totals {
   /// Counts a finished case by its record.
   void add(const nlohmann::json& case_record);
 };
+
+/// Keeps the greater share of each tap.
+void merge_rounding(nlohmann::json& into, const nlohmann::json& other);
 
 /// design.md 8: "agree", "candidate wrong", "reference wrong" or "cannot tell"; null where the sides were not
 /// compared to an end.

@@ -203,4 +203,19 @@ VecDot vec_dot(Type type) {
     return nullptr;
 }
 
+/// The type to which the library rounds a row that weights of this type are multiplied with, as it calls it;
+/// empty where it cannot be asked.
+template <class Type>
+std::string rounded_input(Type type) {
+  const auto name = [](const char* text) { return std::string(text ? text : ""); };
+  if constexpr (requires { ggml_get_type_traits_cpu(type)->vec_dot_type; })
+    return name(ggml_type_name(ggml_get_type_traits_cpu(type)->vec_dot_type));
+  else if constexpr (requires { ggml_get_type_traits(type)->vec_dot_type; })
+    return name(ggml_type_name(ggml_get_type_traits(type)->vec_dot_type));
+  else if constexpr (requires { ggml_internal_get_type_traits(type).vec_dot_type; })
+    return name(ggml_type_name(ggml_internal_get_type_traits(type).vec_dot_type));
+  else
+    return {};
+}
+
 }  // namespace crossval::llama_api

@@ -141,6 +141,10 @@ bool Survey::asked(const ggml_tensor* node) {
   if (node->op != GGML_OP_MUL_MAT || !weights) return false;
   const char* type = ggml_type_name(weights->type);
   if (type && std::string_view(type) == "i2_s" && node->ne[0] > widest_i2_s_) widest_i2_s_ = node->ne[0];
+  if (std::string_view(node->name) == "result_output")
+    head_input_ = llama_api::rounded_input(weights->type);
+  else if (std::string_view(weights->name).starts_with("blk."))
+    product_inputs_.insert(llama_api::rounded_input(weights->type));
   return false;
 }
 

@@ -69,10 +69,15 @@ class Survey {
   const std::vector<Node>& nodes() const { return nodes_; }
   /// Most outputs of a product with I2_S weights; 0 where there is none.
   std::int64_t widest_i2_s() const { return widest_i2_s_; }
+  /// The types to which the inputs of the layers' matrices are rounded, each once, and that of the head's.
+  const std::set<std::string>& product_inputs() const { return product_inputs_; }
+  const std::string& head_input() const { return head_input_; }
 
  private:
   std::vector<Node> nodes_;
   std::int64_t widest_i2_s_ = 0;
+  std::set<std::string> product_inputs_;
+  std::string head_input_;
 };
 
 }  // namespace crossval::llama_adapter

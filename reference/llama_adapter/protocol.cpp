@@ -104,6 +104,7 @@ Reply Protocol::load(const json& request) {
   Reply details = {{"architecture", session_->architecture()},
                    {"model", session_->description()},
                    {"tokens_at_once", std::to_string(session_->chunk())}};
+  for (const auto& [key, value] : session_->rounding()) details[key] = value;
   if (!session_->plan().activation().empty()) details["ffn_act_node"] = session_->plan().activation();
   return {{"n_vocab", session_->n_vocab()},
           {"n_layer", session_->n_layer()},

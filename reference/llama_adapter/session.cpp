@@ -109,6 +109,10 @@ Session::Session(const SessionOptions& options, LibraryLog& log) : options_(opti
   n_ctx_train_ = std::max<std::int64_t>(llama_api::n_ctx_train(model_.get()), 1);
   const Survey first = survey(1);
   single_ = TapPlan(first.nodes());
+  std::string products;
+  for (const std::string& type : first.product_inputs()) products += (products.empty() ? "" : ",") + type;
+  if (!products.empty()) rounding_["product_input"] = products;
+  if (!first.head_input().empty()) rounding_["head_input"] = first.head_input();
   const std::int64_t most = options_.tokens_at_once > 0 ? options_.tokens_at_once : kMostTokens;
   chunk_ = chunk_limit(first.widest_i2_s(), options_.threads, std::min(most, n_ctx_train_));
 }

@@ -4,6 +4,7 @@
 // layer keeps all its rows), and never more tokens at once than the library's stack bears.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -47,6 +48,9 @@ class Session {
   std::string description() const;
   /// Of a single token; a library may name the nodes of several otherwise.
   const TapPlan& plan() const { return single_; }
+  /// What the library's graph says of how it computes: `product_input` and `head_input`, the types to which
+  /// it rounds what ternary matrices and the head are multiplied with, as the library calls them.
+  const std::map<std::string, std::string>& rounding() const { return rounding_; }
   /// Tokens that are evaluated at once, at most.
   std::int64_t chunk() const { return chunk_; }
 
@@ -94,6 +98,7 @@ class Session {
   std::unique_ptr<llama_model, ModelDeleter> model_;
   Context context_;
   TapPlan single_;
+  std::map<std::string, std::string> rounding_;
   std::optional<TapPlan> several_;
   std::int64_t n_ctx_train_ = 0;
   std::int64_t n_ctx_ = 0;
