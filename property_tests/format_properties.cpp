@@ -59,7 +59,8 @@ Drawn draw_format() {
     const I2sLayout layout = *rc::gen::element(I2sLayout::x86, I2sLayout::arm, I2sLayout::four_row);
     return {{type, layout, {}}, {128 * std::uint64_t{n(1, 6)}, 4 * std::uint64_t{n(1, 6)}}};
   }
-  return {{type, I2sLayout::x86, {}}, {block_elements(type) * n(1, 6), n(1, 9)}};
+  const std::uint32_t rows = type == TensorType::iq2_bn_r4 ? 4 * n(1, 4) : n(1, 9);  // it takes them by fours
+  return {{type, I2sLayout::x86, {}}, {block_elements(type) * n(1, 6), rows}};
 }
 
 CROSSVAL_PROPERTY(TernaryFormats, AnyMatrixComesBack, ()) {
