@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   app.failure_message(CLI::FailureMessage::simple);
   app.set_version_flag("--version", "bitnet " CROSSVAL_VERSION);
   bitnet::add_run(app);
+  bitnet::add_chat(app);
   bitnet::add_bench(app);
   bitnet::add_inspect(app);
   bitnet::add_synth(app);
