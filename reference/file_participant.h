@@ -1,6 +1,7 @@
 #pragma once
 // What the participants that run a GGUF file in this program have in common.
 
+#include <bit>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -47,8 +48,10 @@ class FileParticipant : public Participant {
 
   void eval(std::span<const Token> tokens, const std::function<bool(TapId)>& wanted,
             const TensorSink& sink) override {
-    evaluator_.forward(tokens, hook_of(wanted, sink));
+    evaluator_.forward(tokens, injection_ ? changing_hook_of(wanted, sink) : hook_of(wanted, sink));
   }
+
+  void inject(Injection injection) override { injection_ = std::move(injection); }
 
   bool can_evaluate() const override { return true; }
   std::vector<float> evaluate(const bitnet::Operation& operation) override {
@@ -86,11 +89,30 @@ class FileParticipant : public Participant {
             }};
   }
 
+  typename Evaluator::Hook changing_hook_of(const std::function<bool(TapId)>& wanted,
+                                            const TensorSink& sink) const {
+    return {[this, &wanted](TapId id) { return injection_->wants(id) || wanted(id); },
+            [this, &wanted, show = hook_of(wanted, sink).show](
+                TapId id, std::span<const std::int64_t> offsets, auto values) {
+              if (injection_->wants(id)) {
+                const std::vector<float> before = to_floats(values);
+                std::vector<float> after = before;
+                injection_->change(id, offsets, after);
+                // What was left alone keeps the precision that it had.
+                for (std::size_t k = 0; k < after.size(); ++k)
+                  if (std::bit_cast<std::uint32_t>(after[k]) != std::bit_cast<std::uint32_t>(before[k]))
+                    values[k] = after[k];
+              }
+              if (wanted(id)) show(id, offsets, values);
+            }};
+  }
+
   bitnet::gguf::File file_;
   bitnet::Tokenizer tokenizer_;
   Options options_;
   Evaluator evaluator_;
   std::optional<Evaluator> beside_;
+  std::optional<Injection> injection_;
 };
 
 /// The compiler that made this program.

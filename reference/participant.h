@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/error.h"
 #include "engine/model/config.h"
 #include "engine/model/operation.h"
 #include "engine/model/taps.h"
@@ -45,6 +46,13 @@ struct Tensor {
 /// Receives tensors as they are produced.
 using TensorSink = std::function<void(Tensor&&)>;
 
+/// Changes what operations make, before the next operation or the KV cache reads it: how faults are planted.
+struct Injection {
+  std::function<bool(TapId)> wants;  // shown to `change`, whether or not anybody looks on
+  /// Row i is values[offsets[i] .. offsets[i + 1]).
+  std::function<void(TapId, std::span<const std::int64_t> offsets, std::span<float> values)> change;
+};
+
 struct Identity {
   std::string name;  // "engine", "oracle", ...
   std::string version;
@@ -74,6 +82,13 @@ class Participant {
   /// `wanted` (one row per token), logits included.
   virtual void eval(std::span<const Token> tokens, const std::function<bool(TapId)>& wanted,
                     const TensorSink& sink) = 0;
+
+  /// From now on `eval` is changed by it; evaluations of single operations and layers stay sound. Throws
+  /// InputError where the participant computes outside this program.
+  virtual void inject(Injection /*injection*/) {
+    throw bitnet::InputError(identity().name +
+                             " computes outside this program: no fault can be planted in it");
+  }
 
   /// Whether every row comes with its values. A trace of hashes has them of few rows: it can be compared, but
   /// no operation can be fed with it.

@@ -24,8 +24,8 @@ function(crossval_unit_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
-  if(CMAKE_CROSSCOMPILING)
-    math(EXPR ARG_TIMEOUT "4 * ${ARG_TIMEOUT}")  # emulated processors are slow
+  if(CMAKE_CROSSCOMPILING OR CROSSVAL_SANITIZE)
+    math(EXPR ARG_TIMEOUT "4 * ${ARG_TIMEOUT}")  # emulated processors and sanitized programs are slow
   endif()
   add_executable(${name} ${ARG_SOURCES})
   # The code under test is in libraries and as fast as ever; of the tests' own, a third of the time to compile is saved.

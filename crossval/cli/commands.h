@@ -14,6 +14,8 @@ struct Outcome {
 void add_run(CLI::App& app, Outcome& outcome, const std::string& command_line);
 void add_record(CLI::App& app, Outcome& outcome, const std::string& command_line);
 void add_list(CLI::App& app, Outcome& outcome);
+void add_locate(CLI::App& app, Outcome& outcome, const std::string& command_line);
+void add_selftest(CLI::App& app, Outcome& outcome);
 void add_merge(CLI::App& app, Outcome& outcome);
 void add_render(CLI::App& app, Outcome& outcome);
 void add_doctor(CLI::App& app, Outcome& outcome);

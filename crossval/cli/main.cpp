@@ -61,6 +61,8 @@ int main(int argc, char** argv) {
   crossval::Outcome outcome;
   crossval::add_run(app, outcome, command_line);
   crossval::add_record(app, outcome, command_line);
+  crossval::add_locate(app, outcome, command_line);
+  crossval::add_selftest(app, outcome);
   crossval::add_list(app, outcome);
   crossval::add_merge(app, outcome);
   crossval::add_render(app, outcome);

@@ -48,6 +48,8 @@ struct GateSet {
 /// design.md 5; min_cosine is the free-running limit. A reference with a quantization noise of its own, which
 /// the text says how it was measured, excuses free-running logits and layers too within twice that noise.
 GateSet default_gates(double min_cosine, const std::string& quantization_noise = {});
+/// Of our engine against itself: no bit may differ anywhere.
+GateSet self_gates();
 /// Reads `crossval.gates/1`. Throws InputError that names file and field.
 GateSet load_gates(const std::string& path);
 /// The same list where it stands in another document (`gates` of a suite's case); `where` names it in

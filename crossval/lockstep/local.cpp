@@ -58,6 +58,12 @@ std::optional<bitnet::Operation> LocalInputs::operation(TapId output) const {
   return op;
 }
 
+std::span<const float> LocalInputs::values(TapId id) const {
+  for (const auto* where : {&history_, &inputs_})
+    if (const auto it = where->find(id); it != where->end()) return it->second;
+  return {};
+}
+
 std::vector<std::int64_t> integer_products(std::span<const float> output, std::span<const float> input,
                                            const bitnet::Projection& projection) {
   double largest = 1e-5;

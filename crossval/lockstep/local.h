@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "engine/model/model.h"
@@ -26,6 +27,8 @@ class LocalInputs {
   /// The operation that made `output`, with its inputs; nothing when an input was not shown. Pointers are
   /// valid until the next `add` or `begin`.
   std::optional<bitnet::Operation> operation(TapId output) const;
+  /// The values of a tap that is still remembered, keys and values those of all positions so far; else empty.
+  std::span<const float> values(TapId id) const;
 
  private:
   const bitnet::Config& config_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "crossval/errors.h"
 #include "crossval/lockstep/hashed_rows.h"
@@ -63,6 +64,18 @@ void SelfNoise::merge(const SelfNoise& other) {
 
 std::string_view to_string(Side side) {
   return side == Side::candidate ? "candidate" : "reference";
+}
+
+std::string_view to_string(Spoil spoil) {
+  switch (spoil) {
+    case Spoil::negated:
+      return "signs turned";
+    case Spoil::doubled:
+      return "doubled";
+    case Spoil::not_a_number:
+      return "one value not a number";
+  }
+  return "";
 }
 
 std::string_view to_string(Blame blame) {
@@ -200,6 +213,8 @@ void Lockstep::evaluate(std::span<const Token> tokens, std::int64_t first_row, S
         compare_local(k, local.fed == leading ? *led : followed, first_row, out.comparisons[at++]);
       }
       compare(out.comparisons[at], got, expected, first_row);
+      if (canary_ && canary_->tap == id && (expected.known(0) || got.known(0)))
+        out.canary = compare_canary(expected.known(0) ? expected : got);
     }
     if (noise) note_noise(noise_, expected, noise->take(id));
     remember(leading, *led);
@@ -219,8 +234,9 @@ void Lockstep::evaluate(std::span<const Token> tokens, std::int64_t first_row, S
   }
 }
 
-void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expected, std::int64_t first_row,
+bool Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expected, std::int64_t first_row,
                        const Known* known) {
+  bool all_pass = true;
   for (std::int64_t i = 0; i < got.rows(); ++i) {
     const bool by_hash = !got.known(i) || !expected.known(i);
     const bool same = by_hash && same_by_hash(got, expected, i);
@@ -241,6 +257,7 @@ void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expect
     into.count += static_cast<std::int64_t>(std::max(got.row(i).size(), expected.row(i).size()));
     Judgement j = judge(*gates_, into.mode, into.tap, step_, m);
     if (by_hash) judge_by_hash(same, j);
+    all_pass = all_pass && j.pass;
     // A failing row stands before any passing one, then the one that used up most of what is allowed; between
     // rows that are equal in that, the one with more differing values.
     const auto weight = [](const Judgement& judgement, const Measured& measured) {
@@ -254,6 +271,28 @@ void Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expect
     }
     ++into.rows;
   }
+  return all_pass;
+}
+
+Comparison Lockstep::compare_canary(const Tensor& tensor) {
+  const auto row = tensor.row(0);
+  const Tensor sound{.id = tensor.id, .offsets = {0, std::ssize(row)}, .values = {row.begin(), row.end()}};
+  Tensor spoiled = sound;
+  switch (canary_->spoil) {
+    case Spoil::negated:
+      for (float& x : spoiled.values) x = -x;
+      break;
+    case Spoil::doubled:
+      for (float& x : spoiled.values) x *= 2;
+      break;
+    case Spoil::not_a_number:
+      spoiled.values.front() = std::numeric_limits<float>::quiet_NaN();
+      break;
+  }
+  Comparison comparison{.tap = tensor.id, .mode = canary_->mode};
+  compare(comparison, spoiled, sound, 0);
+  canary_.reset();
+  return comparison;
 }
 
 Lockstep::Integers Lockstep::integers(const Tensor& output, const bitnet::Operation& operation,
@@ -320,9 +359,17 @@ void Lockstep::compare_local(std::size_t which, const Tensor& fed, std::int64_t 
 
   const auto explained = rounding(side, *operation, evaluated, fed);
   const Known known{got.integers, expected.integers, explained};
-  compare(into, got.tensor, expected.tensor, first_row, &known);
-  if (!into.judgement.pass && !into.opinion && into.row >= first_row)
-    into.opinion = ask(*operation, got, expected, into.row - first_row);
+  if (!compare(into, got.tensor, expected.tensor, first_row, &known)) {
+    if (!into.opinion && into.row >= first_row)
+      into.opinion = ask(*operation, got, expected, into.row - first_row);
+    if (sides_.on_local_failure)
+      sides_.on_local_failure({.side = side,
+                               .operation = *operation,
+                               .shown = fed,
+                               .evaluated = evaluated,
+                               .inputs = fed_[which].inputs,
+                               .first_row = first_row});
+  }
   seconds_.local += since(start);
 }
 
@@ -349,11 +396,12 @@ std::optional<Opinion> Lockstep::ask(const bitnet::Operation& operation, const S
         m.rounding = explained[at];
     return judge(arbiter_gates_, Mode::local, tap, step_, m).pass;
   };
-  const bool got_holds = holds(got), expected_holds = holds(expected);
-  const auto& guilty = got_holds ? expected.side : got.side;
-  out.blame = got_holds == expected_holds || !guilty ? Blame::unclear
-              : *guilty == Side::candidate           ? Blame::candidate
-                                                     : Blame::reference;
+  out.bears_out_got = holds(got);
+  out.bears_out_expected = holds(expected);
+  const auto& guilty = out.bears_out_got ? expected.side : got.side;
+  out.blame = out.bears_out_got == out.bears_out_expected || !guilty ? Blame::unclear
+              : *guilty == Side::candidate                           ? Blame::candidate
+                                                                     : Blame::reference;
   return out;
 }
 

@@ -31,6 +31,8 @@ std::string_view to_string(Blame blame);
 /// What the arbiter said about the worst row of a local comparison.
 struct Opinion {
   Blame blame{};
+  bool bears_out_got = false;           // whether the arbiter makes what was compared, ...
+  bool bears_out_expected = false;      // ... and what it was compared with
   std::optional<RowMetrics> candidate;  // its row against the arbiter's
   std::optional<RowMetrics> reference;
 };
@@ -67,6 +69,27 @@ struct LocalPlan {
   std::set<TapId> inputs;  // what the fed side shows for them
 };
 
+/// A local comparison that failed, while its operation is at hand.
+struct LocalFailure {
+  Side side{};  // whose inputs and output these are
+  const bitnet::Operation& operation;
+  const Tensor& shown;         // of the side whose inputs these are
+  const Tensor& evaluated;     // what the evaluator makes of them
+  const LocalInputs& inputs;   // all that this side showed of the pass and still counts
+  std::int64_t first_row = 0;  // of the evaluation, counted within the step
+};
+
+/// How a copy of a tensor is spoiled: its first row's signs turned, doubled, or its first value no number.
+enum class Spoil : std::uint8_t { negated, doubled, not_a_number };
+std::string_view to_string(Spoil spoil);
+
+/// A spoiled copy of a tensor, to be held against the tensor itself.
+struct CanaryProbe {
+  TapId tap;
+  Mode mode{};
+  Spoil spoil{};
+};
+
 /// What is compared.
 struct LockstepPlan {
   std::vector<TapId> taps;  // shown by both, in canonical order; result_output is always shown, and compared
@@ -91,17 +114,22 @@ class Lockstep {
     /// The arbiter, over the reference's model, made when it is first asked; null or returning null: nobody
     /// is.
     std::function<Participant*()> arbiter;
+    /// Told of each evaluation in which a local comparison fails.
+    std::function<void(const LocalFailure&)> on_local_failure = {};
   };
   Lockstep(const Sides& sides, const LockstepPlan& plan);
 
   /// Begins a case: all sides forget their tokens, and its self-noise is measured anew. `gates`, where given,
   /// replace those of the plan for this case.
   void reset(const GateSet* gates = nullptr);
+  /// In the next step, a copy of this tensor is spoiled and compared with the tensor itself.
+  void release(const CanaryProbe& canary) { canary_ = canary; }
 
   struct Step {
     std::vector<Comparison> comparisons;  // canonical order; per tap: local ones, then free
     std::vector<float> candidate_logits;  // last row
     std::vector<float> reference_logits;  // last row
+    std::optional<Comparison> canary;     // the one released before
   };
   /// Feeds the tokens to all sides and compares. `step` counts from 0 within the case. Throws what
   /// participants throw.
@@ -137,8 +165,10 @@ class Lockstep {
     const Integers& expected;
     const std::vector<RoundingFigures>& rounding;
   };
-  void compare(Comparison& into, const Tensor& got, const Tensor& expected, std::int64_t first_row,
+  // Whether every row passed.
+  bool compare(Comparison& into, const Tensor& got, const Tensor& expected, std::int64_t first_row,
                const Known* known = nullptr);
+  Comparison compare_canary(const Tensor& tensor);
   void compare_local(std::size_t which, const Tensor& fed, std::int64_t first_row, Comparison& into);
   Integers integers(const Tensor& output, const bitnet::Operation& operation,
                     const bitnet::Model& model) const;
@@ -162,6 +192,7 @@ class Lockstep {
   GateSet arbiter_gates_;  // the default ones: a stricter file may ask for what no third opinion can hold
   int asked_ = 0;          // of the arbiter, in this case
   std::int64_t step_ = 0;
+  std::optional<CanaryProbe> canary_;
   std::vector<Fed> fed_;  // as plan_.local
   SelfNoise noise_;
   Seconds seconds_;

@@ -36,9 +36,11 @@ class EngineParticipant final : public Participant {
             const TensorSink& sink) override {
     rows_.clear();
     for (Token t : tokens) rows_.push_back({.token = t, .sequence = 0, .logits = false});
-    const bitnet::TapHook hook = hook_of(wanted, sink);
+    const bitnet::TapHook hook = injection_ ? changing_hook_of(wanted, sink) : hook_of(wanted, sink);
     context_.forward(rows_, &hook);
   }
+
+  void inject(Injection injection) override { injection_ = std::move(injection); }
 
   bool can_evaluate() const override { return true; }
   std::vector<float> evaluate(const bitnet::Operation& operation) override {
@@ -60,6 +62,17 @@ class EngineParticipant final : public Participant {
             }};
   }
 
+  bitnet::TapHook changing_hook_of(const std::function<bool(TapId)>& wanted, const TensorSink& sink) const {
+    return {.wants = [this, &wanted](TapId id) { return injection_->wants(id) || wanted(id); },
+            .show =
+                [this, &wanted, show = hook_of(wanted, sink).show](const bitnet::TapTensor& tap) {
+                  if (injection_->wants(tap.id))
+                    injection_->change(tap.id, tap.offsets,
+                                       {tap.data, static_cast<std::size_t>(tap.offsets.back())});
+                  if (wanted(tap.id)) show(tap);
+                }};
+  }
+
   bitnet::OperationEvaluator& evaluator() {
     if (!evaluator_) evaluator_.emplace(*model_, options_);
     return *evaluator_;
@@ -70,6 +83,7 @@ class EngineParticipant final : public Participant {
   bitnet::Context context_;
   std::optional<bitnet::OperationEvaluator> evaluator_;
   std::vector<bitnet::BatchRow> rows_;
+  std::optional<Injection> injection_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "crossval/participants/engine_participant.h"
 #include "crossval/participants/one_by_one.h"
 #include "crossval/participants/program.h"
+#include "crossval/participants/self_participant.h"
 #include "engine/error.h"
 #include "engine/gguf/printable.h"
 #include "reference/emulator/participant.h"
@@ -54,10 +55,16 @@ std::unique_ptr<Participant> make_oracle_from(const ParticipantSpec& spec, const
                             .round_taps = round_taps});
 }
 
-constexpr const char* kKinds = "engine, oracle, emulator, bitnet.cpp, auto, trace:FILE, exec:WORDS";
+constexpr const char* kKinds = "engine, oracle, emulator, bitnet.cpp, self, auto, trace:FILE, exec:WORDS";
 
 // The options of a participant and their values, the default first; none listed: any text.
 using Known = std::map<std::string, std::vector<std::string>>;
+
+std::vector<std::string> ways_of_self() {
+  std::vector<std::string> ways = self_ways();
+  ways.insert(ways.begin(), "all");
+  return ways;
+}
 
 const Known* options_of(const std::string& kind) {
   static const std::vector<std::string> kLayouts{"x86", "arm", "4-row"};
@@ -65,6 +72,7 @@ const Known* options_of(const std::string& kind) {
       {"engine", {{"isa", {}}, {"threads", {}}, {"rope", {"own", "libm", "trace"}}, {"layout", kLayouts}}},
       {"oracle", {{"layout", kLayouts}}},
       {"bitnet.cpp", {}},
+      {"self", {{"as", ways_of_self()}}},
       {"emulator",
        {{"width", {"16", "8"}},
         {"quantizer", {"product", "fused"}},
@@ -138,8 +146,6 @@ ParticipantSpec parse_participant(std::string_view text) {
     program_words(spec);  // refused now, not when the models are loaded
     return spec;
   }
-  if (spec.kind == "self")
-    throw InputError("participant `" + spec.kind + "` is not there yet in this version; there are " + kKinds);
   const Known* known = options_of(spec.kind);
   if (!known) throw InputError("unknown participant `" + spec.kind.substr(0, 60) + "`; there are " + kKinds);
   for (std::size_t at = 0; at < rest.size();) {
@@ -171,20 +177,45 @@ bitnet::gguf::TernaryOptions ternary_options(const ParticipantSpec& spec,
   return options;
 }
 
-std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
-                                              std::shared_ptr<const bitnet::Model> model,
-                                              const std::filesystem::path& path,
-                                              const ParticipantDefaults& defaults) {
+bitnet::ContextOptions engine_options(const ParticipantSpec& spec, const ParticipantDefaults& defaults) {
+  return {.isa = option(spec, "isa", defaults.isa),
+          .threads = threads_of(spec, defaults),
+          .rope = option(spec, "rope", "own") == "libm" ? bitnet::RopeMath::libm : bitnet::RopeMath::own,
+          .recorded_rope = recorded_rope(spec, defaults)};
+}
+
+namespace {
+
+std::unique_ptr<Participant> wrapped(const ParticipantDefaults& defaults,
+                                     std::unique_ptr<Participant> participant) {
+  return participant && defaults.wrap ? defaults.wrap(std::move(participant)) : std::move(participant);
+}
+
+std::unique_ptr<Participant> make_bare(const ParticipantSpec& spec,
+                                       std::shared_ptr<const bitnet::Model> model,
+                                       const std::filesystem::path& path,
+                                       const ParticipantDefaults& defaults) {
   if (spec.kind == "oracle") return make_oracle_from(spec, path, defaults, false);
   if (spec.kind == "emulator") return make_emulator_from(spec, path, defaults, EmulatorBatchClass::by_tokens);
   if (spec.kind == "exec" || spec.kind == "bitnet.cpp")
     return make_program(spec, model->config(), path, defaults, /*several=*/false);
   if (spec.kind == "trace") return make_replay(spec.trace, model->config());
-  return make_engine(std::move(model), {.isa = option(spec, "isa", defaults.isa),
-                                        .threads = threads_of(spec, defaults),
-                                        .rope = option(spec, "rope", "own") == "libm" ? bitnet::RopeMath::libm
-                                                                                      : bitnet::RopeMath::own,
-                                        .recorded_rope = recorded_rope(spec, defaults)});
+  if (spec.kind == "self") {
+    if (spec.of->kind == "engine")
+      return make_self(std::move(model), engine_options(*spec.of, defaults), option(spec, "as", "all"));
+    auto again = make_bare(*spec.of, model, path, defaults);
+    return make_one_by_one(std::move(again), model->config());
+  }
+  return make_engine(std::move(model), engine_options(spec, defaults));
+}
+
+}  // namespace
+
+std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
+                                              std::shared_ptr<const bitnet::Model> model,
+                                              const std::filesystem::path& path,
+                                              const ParticipantDefaults& defaults) {
+  return wrapped(defaults, make_bare(spec, std::move(model), path, defaults));
 }
 
 std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
@@ -192,13 +223,14 @@ std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
                                              const std::filesystem::path& path,
                                              const ParticipantDefaults& defaults,
                                              std::int64_t tokens_per_evaluation) {
-  if (spec.kind == "oracle") return make_oracle_from(spec, path, defaults, true);
+  if (spec.kind == "oracle") return wrapped(defaults, make_oracle_from(spec, path, defaults, true));
   if (tokens_per_evaluation > 1 &&
       (spec.kind == "emulator" || spec.kind == "exec" || spec.kind == "bitnet.cpp"))
     return make_one_by_one(make_participant(spec, model, path, defaults), model->config());
-  if (spec.kind == "emulator") return make_emulator_from(spec, path, defaults, EmulatorBatchClass::several);
+  if (spec.kind == "emulator")
+    return wrapped(defaults, make_emulator_from(spec, path, defaults, EmulatorBatchClass::several));
   if (spec.kind == "exec" || spec.kind == "bitnet.cpp")
-    return make_program(spec, model->config(), path, defaults, /*several=*/true);
+    return wrapped(defaults, make_program(spec, model->config(), path, defaults, /*several=*/true));
   return nullptr;  // the engine has one way of computing: its self-noise is 0
 }
 
@@ -212,6 +244,12 @@ std::string claim_of(const ParticipantSpec& candidate, const ParticipantSpec& re
     return std::string("our emulator of bitnet.cpp") +
            (option(spec, "generation", "2") == "2" ? "" : " (generation 3 as reported, never checked)");
   };
+  if (reference.kind == "self")
+    return name(candidate) + " against its own invariants: " +
+           (candidate.kind == "engine"
+                ? "kernels, threads, batch splits, neighbours, saved and forked sequences"
+                : "one token per evaluation against several") +
+           "; no reference was involved";
   if (candidate.kind == reference.kind && candidate.kind != "trace" &&
       (candidate.kind != "exec" || candidate.options == reference.options))
     return name(candidate) + " against itself; nothing but its consistency is shown" +

@@ -130,6 +130,22 @@ void CaseRunner::write_tokens(const PlannedCase& planned, std::int64_t step, std
         pending);
 }
 
+void CaseRunner::write_canary(const std::string& id, const Comparison& c) {
+  canary_out_ = true;
+  canary_caught_ = !c.judgement.pass;
+  write({{"type", "canary"},
+         {"case", id},
+         {"step", 0},
+         {"tap", bitnet::to_string(c.tap)},
+         {"mode", to_string(c.mode)},
+         {"fault", to_string(canary_->probe.spoil)},
+         {"seed", canary_->seed},
+         {"caught", canary_caught_},
+         {"why", c.judgement.why},
+         {"verdict", to_string(canary_caught_ ? Verdict::pass : Verdict::invalid)}},
+        false);
+}
+
 void CaseRunner::run_steps(const PlannedCase& planned, Outcome& outcome, std::string& answer,
                            std::vector<Token>& tokens) {
   const Case& spec = planned.spec;
@@ -143,8 +159,12 @@ void CaseRunner::run_steps(const PlannedCase& planned, Outcome& outcome, std::st
 
   lockstep_.reset(spec.gates ? &*spec.gates : nullptr);
   for (std::int64_t step = 0;; ++step) {
+    outcome.steps.push_back(fed);
     outcome.tally.planned += lockstep_.comparisons_per_step();
+    if (step == 0 && canary_ && !canary_out_ && (canary_due_ = canary_due_ || canary_->case_id == spec.id))
+      lockstep_.release(canary_->probe);
     const Lockstep::Step result = lockstep_.step(fed, step);
+    if (result.canary) write_canary(spec.id, *result.canary);
     write_comparisons(planned, step, result, outcome);
     write_tokens(planned, step, fed, result, outcome);
 
@@ -205,9 +225,15 @@ CaseRunner::Outcome CaseRunner::run(const PlannedCase& planned, Participant& ref
       reference.begin_case(spec.id);
       for (const auto& [side, name] : {std::pair<Participant*, const char*>{&candidate_, "candidate"},
                                        std::pair<Participant*, const char*>{&reference, "reference"}})
-        if (const auto outside = check_tokenization(planned, *side, name))
+        if (const auto outside = check_tokenization(planned, model_, *side, name))
           write({{"type", "skip"}, {"case", spec.id}, {"count", 0}, {"reason", *outside}}, false);
       run_steps(planned, outcome, answer, tokens);
+    } catch (const TokensDiffer& e) {
+      outcome.verdict = Verdict::incomparable;
+      outcome.problem = e.what();
+      outcome.tokens_differ = {
+          {"case", spec.id}, {"step", 0}, {"who", e.side() + " wrong"}, {"tap", "tokens"}};
+      if (!e.as_if().empty()) outcome.tokens_differ["likeness"] = "differ as if " + e.as_if();
     } catch (const Incomparable& e) {
       outcome.verdict = Verdict::incomparable;
       outcome.problem = e.what();

@@ -7,6 +7,7 @@
 
 #include "crossval/lockstep/lockstep.h"
 #include "crossval/records/record_file.h"
+#include "crossval/run/canary.h"
 #include "crossval/run/options.h"
 #include "crossval/run/plan.h"
 #include "crossval/run/totals.h"
@@ -34,7 +35,15 @@ class CaseRunner {
     bool pending = false;
     nlohmann::json record;  // the case record as written
     std::string problem;    // why the case is INCOMPARABLE or INVALID
+    nlohmann::json
+        tokens_differ;  // {"who", "likeness"} where a side makes other ids of the prompt, else null
+    std::vector<std::vector<Token>> steps;  // what both sides were fed
   };
+  /// Released in the first step of its case.
+  void carry(const Canary& canary) { canary_ = canary; }
+  /// Whether the canary that was carried got out and was not caught.
+  bool canary_missed() const { return canary_out_ && !canary_caught_; }
+
   /// Runs a case and writes its records. Participants' failures end the case, not the run; SystemError of the
   /// record file passes through.
   Outcome run(const PlannedCase& planned, Participant& reference);
@@ -44,6 +53,7 @@ class CaseRunner {
                          Outcome& outcome);
   void write_tokens(const PlannedCase& planned, std::int64_t step, std::span<const Token> fed,
                     const Lockstep::Step& result, Outcome& outcome);
+  void write_canary(const std::string& id, const Comparison& c);
   void run_steps(const PlannedCase& planned, Outcome& outcome, std::string& answer,
                  std::vector<Token>& tokens);
   void write(nlohmann::json&& record, bool pending);
@@ -53,6 +63,10 @@ class CaseRunner {
   const bitnet::Model& model_;
   TokensFrom tokens_from_;
   Sinks& sinks_;
+  std::optional<Canary> canary_;
+  bool canary_due_ = false;  // its case has come
+  bool canary_out_ = false;
+  bool canary_caught_ = false;
 };
 
 /// The verdict of a case whose own comparisons failed `failed` times.

@@ -119,6 +119,9 @@ RunResult merge(const std::vector<fs::path>& folders, const fs::path& out) {
     });
     // A shard may be worse than its cases: coverage is judged per run.
     totals.verdict = worse(totals.verdict, verdict_from(shard.summary.at("verdict")));
+    if (totals.located.is_null() && shard.summary.contains("located") &&
+        !shard.summary.at("located").is_null())
+      totals.locate(shard.summary.at("located"));
   }
   if (cases != plan.size())
     throw InputError("the shards planned " + std::to_string(plan.size()) + " cases but hold " +

@@ -34,8 +34,11 @@ struct RunOptions {
   Shard shard;
   bool allow_other_model = false;  // replay a trace of another model or suite
   TraceValues trace_values = TraceValues::full;
+  std::string inject;          // a fault of the catalogue, planted in the candidate; "reference:NAME": there
+  bool always_locate = false;  // operations are held to a third party even where nothing failed
   bool resume = false;
-  bool quiet = false;
+  bool quiet = false;        // no progress
+  bool silent = false;       // nor remarks and warnings
   std::string command_line;  // to reproduce the run
 };
 

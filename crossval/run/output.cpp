@@ -1,6 +1,7 @@
 #include "crossval/run/output.h"
 
 #include <fstream>
+#include <span>
 
 #include "crossval/records/record_file.h"
 #include "engine/error.h"
@@ -24,26 +25,42 @@ bool is_report(const fs::path& out) {
          first.value("schema", "").starts_with("crossval.results/");
 }
 
+constexpr const char* kSelftestFiles[] = {"selftest.json", "selftest.md", "index.html"};
+
+// Makes the folder where there is none; one that holds anything else than `ours` is left untouched.
+void prepare_folder(const fs::path& out, bool (*ours)(const fs::path&), const std::string& what) {
+  std::error_code error;
+  if (!fs::exists(out, error)) {
+    fs::create_directories(out, error);
+    if (error) throw InputError(out.string() + ": --out cannot be created: " + error.message());
+  } else if (!fs::is_directory(out, error)) {
+    throw InputError(out.string() + ": --out is a file; name a folder, or one that does not exist yet");
+  } else if (!fs::is_empty(out, error) && !ours(out)) {
+    throw InputError(out.string() + ": --out holds something that is no " + what +
+                     "; it was left untouched, name another folder");
+  }
+}
+
+void remove_files(const fs::path& out, std::span<const char* const> files) {
+  std::error_code ignored;
+  for (const char* file : files) fs::remove(out / file, ignored);
+}
+
 }  // namespace
 
 void prepare_output(const fs::path& out, bool resume) {
   std::error_code error;
-  if (fs::exists(out, error)) {
-    if (!fs::is_directory(out, error))
-      throw InputError(out.string() + ": --out is a file; name a folder, or one that does not exist yet");
-    const bool empty = fs::is_empty(out, error);
-    if (!empty && !is_report(out))
-      throw InputError(out.string() +
-                       ": --out holds something that is no crossval report; it was left untouched, name "
-                       "another folder");
-    if (empty && resume) throw InputError(out.string() + ": --resume: there is nothing to resume");
-    if (!resume)
-      for (const char* file : kFiles) fs::remove(out / file, error);
-    return;
-  }
-  if (resume) throw InputError(out.string() + ": --resume: there is nothing to resume");
-  fs::create_directories(out, error);
-  if (error) throw InputError(out.string() + ": --out cannot be created: " + error.message());
+  if (resume && (!fs::exists(out, error) || (fs::is_directory(out, error) && fs::is_empty(out, error))))
+    throw InputError(out.string() + ": --resume: there is nothing to resume");
+  prepare_folder(out, is_report, "crossval report");
+  if (!resume) remove_files(out, kFiles);
+}
+
+void prepare_selftest_output(const fs::path& out) {
+  prepare_folder(
+      out, [](const fs::path& folder) { return fs::exists(folder / kSelftestFiles[0]); },
+      "crossval selftest");
+  remove_files(out, kSelftestFiles);
 }
 
 Earlier resume_output(const fs::path& out) {

@@ -14,6 +14,9 @@ namespace crossval {
 /// there is an InputError and stays untouched.
 void prepare_output(const std::filesystem::path& out, bool resume);
 
+/// The same for the folder of a selftest.
+void prepare_selftest_output(const std::filesystem::path& out);
+
 /// What an interrupted run left.
 struct Earlier {
   nlohmann::json run;                 // its first record

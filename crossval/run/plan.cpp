@@ -5,6 +5,7 @@
 
 #include "crossval/compare/gates.h"
 #include "crossval/errors.h"
+#include "crossval/mistakes/text_mistake.h"
 #include "engine/error.h"
 #include "engine/gguf/printable.h"
 #include "engine/tokenizer/chat_template.h"
@@ -100,8 +101,8 @@ std::vector<std::string> remarks_of(const std::vector<PlannedCase>& planned) {
   return lines;
 }
 
-std::optional<std::string> check_tokenization(const PlannedCase& planned, Participant& participant,
-                                              std::string_view side) {
+std::optional<std::string> check_tokenization(const PlannedCase& planned, const bitnet::Model& model,
+                                              Participant& participant, std::string_view side) {
   if (!planned.spec.tokens.empty()) return std::nullopt;  // ids were given
   const bool text = bitnet::gguf::valid_utf8(planned.prompt);
   const auto outside = [&](const std::string& why) {
@@ -131,7 +132,12 @@ std::optional<std::string> check_tokenization(const PlannedCase& planned, Partic
                                  std::string(side) + " has " + name(differs.first, ids.end()) +
                                  ", the model file's tokenizer " + name(differs.second, planned.tokens.end());
   if (!text) return outside(difference);
-  throw Incomparable("case `" + planned.spec.id + "`: " + difference);
+  const TextMistake* mistake =
+      explain_tokens(model.file(), model.tokenizer(), {planned.prompt, true, true}, ids);
+  const std::string as_if(mistake ? mistake->as_if : "");
+  throw TokensDiffer(
+      "case `" + planned.spec.id + "`: " + difference + (mistake ? "; they differ as if " + as_if : ""),
+      std::string(side), as_if);
 }
 
 }  // namespace crossval

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "crossval/errors.h"
 #include "crossval/suite/suite.h"
 #include "engine/model/model.h"
 #include "reference/participant.h"
@@ -40,10 +41,24 @@ PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::s
 /// A line for each different remark, which names the first case that it is about and counts the others.
 std::vector<std::string> remarks_of(const std::vector<PlannedCase>& planned);
 
-/// The candidate's or reference's own ids for the same text must be these. Throws Incomparable that names
-/// text, position, both ids and pieces. Text that is no UTF-8 stays outside this comparison (bitnet.cpp's
-/// tokenizer throws): where it is refused, or its ids differ, the result says so.
-std::optional<std::string> check_tokenization(const PlannedCase& planned, Participant& participant,
-                                              std::string_view side);
+/// A side makes other ids of the text.
+class TokensDiffer : public Incomparable {
+ public:
+  TokensDiffer(const std::string& what, std::string side, std::string as_if)
+      : Incomparable(what), side_(std::move(side)), as_if_(std::move(as_if)) {}
+  const std::string& side() const { return side_; }
+  /// "BOS were added twice"; empty where no known mistake makes them.
+  const std::string& as_if() const { return as_if_; }
+
+ private:
+  std::string side_, as_if_;
+};
+
+/// The candidate's or reference's own ids for the same text must be these. Throws TokensDiffer that names
+/// text, position, both ids and pieces, and the known mistake that makes just these ids. Text that is no
+/// UTF-8 stays outside this comparison (bitnet.cpp's tokenizer throws): where it is refused, or its ids
+/// differ, the result says so.
+std::optional<std::string> check_tokenization(const PlannedCase& planned, const bitnet::Model& model,
+                                              Participant& participant, std::string_view side);
 
 }  // namespace crossval

@@ -44,7 +44,8 @@ class Recorder {
       p->begin_case(c.spec.id);
       p->reset();
     }
-    if (const auto outside = check_tokenization(c, participant_, "participant")) notes_.push_back(*outside);
+    if (const auto outside = check_tokenization(c, model_, participant_, "participant"))
+      notes_.push_back(*outside);
     bitnet::Sampler sampler(c.spec.sampling);
     Answer answer(c.spec, model_.tokenizer());
     std::vector<Token> fed = c.tokens, history = c.tokens;

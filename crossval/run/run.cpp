@@ -1,4 +1,5 @@
 #include "crossval/run/run.h"
+#include "crossval/participants/ahead.h"
 
 #include <sys/utsname.h>
 
@@ -9,7 +10,10 @@
 #include <iostream>
 #include <limits>
 
+#include "crossval/participants/ahead.h"
 #include "crossval/records/record_file.h"
+#include "crossval/records/sha256.h"
+#include "crossval/run/canary.h"
 #include "crossval/run/case_runner.h"
 #include "crossval/run/noise_json.h"
 #include "crossval/run/output.h"
@@ -206,14 +210,74 @@ void settle_pending(const std::filesystem::path& path, const SelfNoise& noise, R
   }
 }
 
+GateSet gates_of(const RunOptions& options) {
+  if (!options.gates.empty()) return load_gates(options.gates);
+  const bool engine_itself = parse_participant(options.reference).kind == "self" &&
+                             parse_participant(options.candidate).kind == "engine";
+  return engine_itself ? self_gates() : default_gates(options.min_cosine);
+}
+
+// What the sides were fed, by case.
+using Fed = std::map<std::string, std::vector<std::vector<Token>>>;
+
+// Looks for the operation at fault where the first comparison failed. What goes wrong on the way is said, and
+// changes no verdict.
+std::optional<Location> locate_failure(const RunOptions& options, Session& s, const GateSet& gates,
+                                       const Fed& fed, Totals& totals, RecordFile& results) {
+  const json& first = totals.tally.first_failure;
+  if (options.arbiter == "none" && !options.always_locate) return std::nullopt;  // no third opinion is wanted
+  if (options.taps == "none" || fed.empty() || (first.is_null() && !options.always_locate))
+    return std::nullopt;
+  const auto c = first.is_null() ? fed.begin() : fed.find(first.at("case"));
+  if (c == fed.end()) return std::nullopt;
+  std::vector<std::vector<Token>> steps = c->second;
+  std::optional<TapId> until;
+  if (!first.is_null()) {
+    steps.resize(std::min(steps.size(), first.at("step").get<std::size_t>() + 1));
+    until = bitnet::parse_tap(first.at("tap").get<std::string>());
+  }
+  try {
+    Location location = locate(s, gates, c->first, steps, until);
+    if (!first.is_null()) totals.locate(to_json(location));
+    return location;
+  } catch (const std::exception& e) {
+    results.append({{"type", "skip"},
+                    {"case", c->first},
+                    {"count", 0},
+                    {"reason", "the operation at fault was not looked for: " + std::string(e.what())}});
+    return std::nullopt;
+  }
+}
+
+// Those that are still to be run, as the candidate will be asked.
+std::vector<AheadCase> ahead_cases(const std::vector<PlannedCase>& planned,
+                                   const std::set<std::string>& finished) {
+  std::vector<AheadCase> cases;
+  for (const PlannedCase& p : planned) {
+    if (finished.contains(p.spec.id)) continue;
+    AheadCase c{.id = p.spec.id, .prompt = p.tokens, .options = {}};
+    if (p.spec.continuation.empty()) {
+      c.options = {
+          .sampling = p.spec.sampling,
+          .stop = {.max_tokens = static_cast<int>(std::min<std::int64_t>(p.spec.max_tokens, 1 << 20)),
+                   .strings = p.spec.stop}};
+    } else {  // the answer is given; what would follow it does not matter
+      c.prompt.insert(c.prompt.end(), p.spec.continuation.begin(), p.spec.continuation.end());
+      c.options.stop.max_tokens = 1;
+    }
+    cases.push_back(std::move(c));
+  }
+  return cases;
+}
+
 // A run that compared less than its gates ask for has shown nothing.
 Verdict coverage(const Totals& totals, const GateSet& gates, const Session& s, const Lockstep& lockstep,
-                 RecordFile& results) {
+                 RecordFile& results, bool silent) {
   Verdict verdict = Verdict::pass;
   const auto complain = [&](Verdict v, const std::string& reason) {
     verdict = worse(verdict, v);
     results.append({{"type", "skip"}, {"count", 0}, {"reason", reason}});
-    std::cerr << "crossval: " << reason << "\n";
+    if (!silent) std::cerr << "crossval: " << reason << "\n";
   };
   if (totals.tally.made + totals.tally.skipped != totals.tally.planned)
     complain(Verdict::invalid, "coverage: " + std::to_string(totals.tally.planned) +
@@ -248,7 +312,7 @@ Verdict coverage(const Totals& totals, const GateSet& gates, const Session& s, c
 
 RunResult run(const RunOptions& options) {
   const Suite suite = load_suite(options.prompts);
-  GateSet gates = options.gates.empty() ? default_gates(options.min_cosine) : load_gates(options.gates);
+  GateSet gates = gates_of(options);
   std::vector<Case> cases = select_cases(suite, options.filter, options.shard);
   Session s = open_session(options, suite);
   if (options.gates.empty() && !s.quantization_noise.empty())
@@ -263,8 +327,8 @@ RunResult run(const RunOptions& options) {
     planned.push_back(plan_case(c, *s.model, suite.path));
   }
   for (const std::string& warning : s.warnings)
-    std::cerr << "crossval: warning: " << reports::escape_terminal(warning) << "\n";
-  say(remarks_of(planned));
+    if (!options.silent) std::cerr << "crossval: warning: " << reports::escape_terminal(warning) << "\n";
+  if (!options.silent) say(remarks_of(planned));
 
   prepare_output(options.out, options.resume);
   Totals totals;
@@ -290,6 +354,8 @@ RunResult run(const RunOptions& options) {
     }
   }
 
+  if (s.ahead) s.candidate = make_ahead(s.model, *s.ahead, ahead_cases(planned, finished));
+
   RecordFile results(options.out / "results.jsonl", options.resume);
   const std::filesystem::path pending_path = options.out / "pending.jsonl";
   RecordFile pending(pending_path, /*append=*/false);
@@ -310,23 +376,36 @@ RunResult run(const RunOptions& options) {
                     s.plan);
   Sinks sinks{results, pending};
   CaseRunner runner(lockstep, *s.candidate, *s.model, options.tokens_from, sinks);
+  Fed fed;
+  std::vector<const PlannedCase*> left;
+  for (const PlannedCase& c : planned)
+    if (!finished.contains(c.spec.id)) left.push_back(&c);
+  const std::string shard = std::to_string(options.shard.index) + "/" + std::to_string(options.shard.count);
+  if (const auto canary =
+          choose_canary(s.plan, gates, left, sha256_hex(s.model_sha256 + suite.sha256 + shard).substr(0, 16)))
+    runner.carry(*canary);
   {
     Progress progress(static_cast<std::int64_t>(planned.size() - finished.size()), options.quiet);
     for (const PlannedCase& c : planned) {
       if (finished.contains(c.spec.id)) continue;
       progress.start_case(c.spec.id);
-      const CaseRunner::Outcome outcome = runner.run(c, *s.reference);
+      CaseRunner::Outcome outcome = runner.run(c, *s.reference);
       noise.merge(lockstep.noise());
       if (!outcome.pending) totals.add(outcome.record);
+      if (!outcome.tokens_differ.is_null() && totals.located.is_null()) totals.locate(outcome.tokens_differ);
+      if (outcome.pending || outcome.verdict == Verdict::fail || (options.always_locate && fed.empty()))
+        fed[c.spec.id] = std::move(outcome.steps);
       progress.finish_case(c.spec.id, outcome.pending ? "PENDING" : std::string(to_string(outcome.verdict)));
     }
   }
   settle_pending(pending_path, noise, results, totals);
+  const std::optional<Location> location = locate_failure(options, s, gates, fed, totals, results);
   std::error_code ignored;
   std::filesystem::remove(pending_path, ignored);
   // A resumed run in which no case was left has nothing new to count.
   const bool nothing_left = finished.size() == planned.size();
-  if (!nothing_left) totals.verdict = worse(totals.verdict, coverage(totals, gates, s, lockstep, results));
+  if (!nothing_left)
+    totals.verdict = worse(totals.verdict, coverage(totals, gates, s, lockstep, results, options.silent));
 
   const Lockstep::Seconds& seconds = lockstep.seconds();
   const std::pair<const char*, double> spent[] = {{"candidate", seconds.candidate},
@@ -339,7 +418,10 @@ RunResult run(const RunOptions& options) {
 
   results.append(summary_record(totals, noise));
   const reports::Rendered rendered = reports::render(options.out / "results.jsonl", options.out);
-  return result_of(rendered, totals, first.at("claim"));
+  RunResult result = result_of(rendered, totals, first.at("claim"));
+  result.located = totals.located;
+  result.location = location;
+  return result;
 }
 
 }  // namespace crossval

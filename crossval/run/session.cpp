@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <future>
+#include <set>
 #include <tuple>
 
 #include "crossval/errors.h"
+#include "crossval/mistakes/catalogue.h"
 #include "crossval/records/sha256.h"
 #include "crossval/run/noise_json.h"
 #include "engine/error.h"
@@ -57,7 +59,7 @@ void plan_taps(const RunOptions& options, Session& s) {
       s.plan.taps.push_back(id);
   }
 
-  if (options.taps == "none") return;
+  if (options.taps == "none" || s.reference_spec.kind == "self") return;
   // Whose inputs operations are evaluated on: those of the side that cannot evaluate; where neither can, a
   // third party evaluates each side's own.
   if (s.candidate->can_evaluate())
@@ -67,26 +69,10 @@ void plan_taps(const RunOptions& options, Session& s) {
   else
     for (const Side side : {Side::candidate, Side::reference})
       s.plan.local.push_back({.fed = side, .taps = {}, .inputs = {}});
-  for (LocalPlan& local : s.plan.local) {
-    const auto& fed = local.fed == Side::candidate ? candidate : reference;
-    const bool values = (local.fed == Side::candidate ? s.candidate : s.reference)->shows_values();
-    for (const TapId id : s.plan.taps) {
-      if (!values) {
-        s.skipped_local.emplace_back(id, "the " + std::string(to_string(local.fed)) +
-                                             " is a trace of SHA-256: it shows no inputs of operations");
-        continue;
-      }
-      const std::vector<TapId> inputs = bitnet::inputs_of(s.model->config(), id).taps();
-      const auto hidden = std::ranges::find_if(inputs, [&](TapId input) { return !shows(fed, input); });
-      if (hidden != inputs.end()) {
-        s.skipped_local.emplace_back(id, "the " + std::string(to_string(local.fed)) +
-                                             " does not show its input " + bitnet::to_string(*hidden));
-        continue;
-      }
-      local.taps.insert(id);
-      local.inputs.insert(inputs.begin(), inputs.end());
-    }
-  }
+  for (LocalPlan& local : s.plan.local)
+    local = plan_local(s, local.fed, [&s](TapId id, std::string reason) {
+      s.skipped_local.emplace_back(id, std::move(reason));
+    });
   std::erase_if(s.plan.local, [](const LocalPlan& local) { return local.taps.empty(); });
 }
 
@@ -97,7 +83,8 @@ int threads_each(const RunOptions& options, const Session& s) {
   if (options.threads > 0) return options.threads;
   int computing = 0;
   if (s.candidate_spec.kind != "trace") ++computing;
-  if (s.reference_spec.kind != "trace") computing += s.reference_spec.kind == "engine" ? 1 : 2;
+  if (s.reference_spec.kind != "trace")
+    computing += s.reference_spec.kind == "engine" || s.reference_spec.kind == "self" ? 1 : 2;
   return (bitnet::physical_cores() + computing - 1) / std::max(computing, 1);
 }
 
@@ -133,13 +120,29 @@ void choose_arbiter(const RunOptions& options, Session& s, const ParticipantDefa
 
 // Operations are evaluated by the emulator where neither side can, by the oracle where that cannot run the
 // model.
-std::unique_ptr<Participant> make_evaluator(const Session& s, const std::filesystem::path& path,
+std::unique_ptr<Participant> make_evaluator(const std::shared_ptr<const bitnet::Model>& model,
+                                            const std::filesystem::path& path,
                                             const ParticipantDefaults& defaults) {
   try {
-    return make_participant(parse_participant("emulator:rope=own"), s.reference_model, path, defaults);
+    return make_participant(parse_participant("emulator:rope=own"), model, path, defaults);
   } catch (const bitnet::InputError&) {
-    return make_participant(parse_participant("oracle"), s.reference_model, path, defaults);
+    return make_participant(parse_participant("oracle"), model, path, defaults);
   }
+}
+
+// --inject: the fault goes into one side, whatever of it is made.
+void plant_fault(const RunOptions& options, const Session& s, ParticipantDefaults& candidate,
+                 ParticipantDefaults& reference) {
+  if (options.inject.empty()) return;
+  constexpr std::string_view kReference = "reference:";
+  const bool in_reference = options.inject.starts_with(kReference);
+  const CatalogueEntry& entry =
+      fault_named(in_reference ? std::string_view(options.inject).substr(kReference.size()) : options.inject);
+  (in_reference ? reference : candidate).wrap =
+      [fault = entry.fault, model = in_reference ? s.reference_model : s.model,
+       path = in_reference ? s.reference_path : s.path](std::unique_ptr<Participant> participant) {
+        return plant(fault, std::move(participant), model, path);
+      };
 }
 
 using bitnet::InputError;
@@ -175,9 +178,13 @@ std::optional<SelfNoise> recorded_noise(const Trace& trace) {
   }
 }
 
+constexpr std::int64_t kSelfBatch = 32;
+
 // How a trace was recorded decides how the other side is fed: bits depend on it.
 std::int64_t evaluation_tokens(const RunOptions& options, const Session& s) {
   const auto& trace = s.reference_spec.trace ? s.reference_spec.trace : s.candidate_spec.trace;
+  // One token at a time leaves nothing to split or to mix.
+  if (s.reference_spec.kind == "self" && options.reference_batch == 1) return kSelfBatch;
   if (!trace) return options.reference_batch;
   if (options.reference_batch != 1 && options.reference_batch != trace->reference_batch())
     throw InputError("--reference-batch " + std::to_string(options.reference_batch) + ": the trace " +
@@ -193,15 +200,51 @@ std::shared_ptr<const bitnet::Model> load_model(const std::filesystem::path& pat
 
 }  // namespace
 
+LocalPlan plan_local(const Session& s, Side side, const std::function<void(TapId, std::string)>& skip) {
+  LocalPlan local{.fed = side, .taps = {}, .inputs = {}};
+  const Participant& fed = side == Side::candidate ? *s.candidate : *s.reference;
+  const std::vector<TapId> listed = fed.taps();
+  const std::set<TapId> shown(listed.begin(), listed.end());
+  const auto without = [&](TapId id, const std::string& reason) {
+    if (skip) skip(id, "the " + std::string(to_string(side)) + reason);
+  };
+  for (const TapId id : s.plan.taps) {
+    if (!fed.shows_values()) {
+      without(id, " is a trace of SHA-256: it shows no inputs of operations");
+      continue;
+    }
+    const std::vector<TapId> inputs = bitnet::inputs_of(s.model->config(), id).taps();
+    const auto hidden = std::ranges::find_if(inputs, [&](TapId input) { return !shown.contains(input); });
+    if (hidden != inputs.end()) {
+      without(id, " does not show its input " + bitnet::to_string(*hidden));
+      continue;
+    }
+    local.taps.insert(id);
+    local.inputs.insert(inputs.begin(), inputs.end());
+  }
+  return local;
+}
+
 Session open_session(const RunOptions& options, const Suite& suite) {
   Session s;
   s.candidate_spec = parse_participant(options.candidate);
   s.reference_spec = parse_participant(options.reference);
+  if (s.reference_spec.kind == "self") {
+    if (s.candidate_spec.kind == "self" || s.candidate_spec.kind == "trace")
+      throw InputError("--reference self: the candidate must compute, it cannot be `" +
+                       s.candidate_spec.kind + "`");
+    if (!options.reference_model.empty())
+      throw InputError("--reference self: it has the candidate's model; leave --reference-model out");
+    s.reference_spec.of = std::make_shared<const ParticipantSpec>(s.candidate_spec);
+  }
+  if (s.candidate_spec.kind == "self") throw InputError("--candidate self: only a reference can be `self`");
   // Files are hashed and the sides load their models beside one another: for a model of 1.2 GB one after the
   // other took 2.5 s.
   const auto beside = [](auto work) { return std::async(std::launch::async, std::move(work)); };
   const bool two_models = !options.reference_model.empty();
   const auto& reference_path = two_models ? options.reference_model : options.model;
+  s.path = options.model;
+  s.reference_path = reference_path;
   auto model_sha256 = beside([&] { return sha256_file(options.model); });
   std::future<std::string> reference_sha256;
   if (two_models) reference_sha256 = beside([&] { return sha256_file(reference_path); });
@@ -236,10 +279,13 @@ Session open_session(const RunOptions& options, const Suite& suite) {
   if (s.reference_spec.trace) s.plan.recorded_noise = recorded_noise(*s.reference_spec.trace);
   s.plan.evaluation_tokens = evaluation_tokens(options, s);
 
-  auto reference =
-      beside([&] { return make_participant(s.reference_spec, s.reference_model, reference_path, defaults); });
+  ParticipantDefaults reference_defaults = defaults;
+  plant_fault(options, s, candidate_defaults, reference_defaults);
+  auto reference = beside([&] {
+    return make_participant(s.reference_spec, s.reference_model, reference_path, reference_defaults);
+  });
   auto noise = beside([&] {
-    return make_noise_twin(s.reference_spec, s.reference_model, reference_path, defaults,
+    return make_noise_twin(s.reference_spec, s.reference_model, reference_path, reference_defaults,
                            s.plan.evaluation_tokens);
   });
   s.candidate = make_participant(s.candidate_spec, s.model, options.model, candidate_defaults);
@@ -252,6 +298,9 @@ Session open_session(const RunOptions& options, const Suite& suite) {
     throw Incomparable("the vocabularies differ: candidate " + std::to_string(s.candidate->n_vocab()) +
                        " tokens, reference " + std::to_string(s.reference->n_vocab()));
   plan_taps(options, s);
+  s.make_evaluator = [model = s.reference_model, reference_path, defaults] {
+    return make_evaluator(model, reference_path, defaults);
+  };
   for (const auto& [side, participant, model] :
        {std::tuple(Side::candidate, s.candidate.get(), s.model.get()),
         std::tuple(Side::reference, s.reference.get(), s.reference_model.get())})
@@ -262,15 +311,19 @@ Session open_session(const RunOptions& options, const Suite& suite) {
   // distance from our emulator of bitnet.cpp, which has one scale a row.
   if (const auto it = s.plan.rounding.find(Side::reference);
       it != s.plan.rounding.end() && it->second.products) {
-    s.noise = make_evaluator(s, reference_path, defaults);
+    s.noise = s.make_evaluator();
     s.quantization_noise =
         "quantization noise, measured in this run: the reference, which rounds the inputs of "
         "ternary products to " +
         it->second.products->name + ", against our " + s.noise->identity().name +
         ", which rounds them to i8_s";
   }
+  const auto is_logits = [](TapId id) { return id.tap == bitnet::Tap::result_output; };
+  if (s.candidate_spec.kind == "engine" && !candidate_defaults.wrap && s.plan.local.empty() &&
+      std::ranges::all_of(s.plan.taps, is_logits))
+    s.ahead = engine_options(s.candidate_spec, candidate_defaults);
   if (!s.plan.local.empty() && !s.candidate->can_evaluate() && !s.reference->can_evaluate())
-    s.evaluator = make_evaluator(s, reference_path, defaults);
+    s.evaluator = s.make_evaluator();
   choose_arbiter(options, s, defaults);
   return s;
 }

@@ -1,6 +1,7 @@
 #pragma once
 // Models and participants of a run, loaded and checked against each other.
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,6 +17,8 @@
 namespace crossval {
 
 struct Session {
+  std::filesystem::path path;            // of the candidate's model
+  std::filesystem::path reference_path;  // may be the same
   ParticipantSpec candidate_spec;
   ParticipantSpec reference_spec;
   std::shared_ptr<const bitnet::Model> model;
@@ -23,12 +26,17 @@ struct Session {
   std::string model_sha256;
   std::string reference_model_sha256;
   std::unique_ptr<Participant> candidate;
+  /// Where the candidate is our engine and nothing but logits is compared: it may answer many cases at once
+  /// (participants/ahead.h).
+  std::optional<bitnet::ContextOptions> ahead;
   std::unique_ptr<Participant> reference;
   std::unique_ptr<Participant> noise;  // or null
   /// What the noise is that is measured with it, where it is the quantization noise of a reference that
   /// rounds the inputs of ternary products otherwise than we do; else empty.
   std::string quantization_noise;
   std::unique_ptr<Participant> evaluator;  // where neither side can evaluate operations; else null
+  /// Makes one where it is needed after all: the emulator, else the oracle, over the reference's model.
+  std::function<std::unique_ptr<Participant>()> make_evaluator;
   /// Who is asked about an operation whose gate failed; none: nobody.
   std::optional<ParticipantSpec> arbiter_spec;
   /// Made when it is first asked, over the reference's model; null where it cannot run that model.
@@ -38,6 +46,11 @@ struct Session {
   std::vector<std::pair<TapId, std::string>> skipped_local;  // compared free-running only, with the reason
   std::vector<std::string> warnings;
 };
+
+/// Which of the planned taps' operations can be evaluated on this side's own inputs; `skip` is told the
+/// others with the reason.
+LocalPlan plan_local(const Session& session, Side fed,
+                     const std::function<void(TapId, std::string)>& skip = {});
 
 /// Throws InputError before anything is run; Incomparable when the two models have other dimensions or
 /// vocabularies, or a trace is of another model or suite.

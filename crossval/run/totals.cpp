@@ -41,6 +41,15 @@ void Totals::add(const json& record) {
   }
 }
 
+void Totals::locate(const json& location) {
+  located = location;
+  if (location.at("who").is_null() || location.at("who") == to_string(Blame::unclear)) return;
+  tally.guilty = {{"who", location.at("who")},
+                  {"step", location.at("step")},
+                  {"tap", location.at("tap")},
+                  {"case", location.at("case")}};
+}
+
 json quadrant_of(const Totals& totals) {
   if (totals.verdict > Verdict::fail) return nullptr;
   const Tally& t = totals.tally;
@@ -64,6 +73,9 @@ std::string headline_of(const Totals& totals) {
     text += t.guilty.at("who").get<std::string>() + " in " + t.guilty.at("tap").get<std::string>() +
             " at step " + std::to_string(t.guilty.at("step").get<std::int64_t>()) + " of case " +
             t.guilty.at("case").get<std::string>() + "; ";
+  if (totals.located.contains("likeness"))
+    text += totals.located.at("tap").get<std::string>() + ": " +
+            totals.located.at("likeness").get<std::string>() + "; ";
   text += std::to_string(passed) + " of " + std::to_string(all) + " cases pass; " + std::to_string(t.made) +
           " comparisons made of " + std::to_string(t.planned) + " planned";
   if (t.failed) text += ", " + std::to_string(t.failed) + " failed";
@@ -115,6 +127,7 @@ json summary_record(const Totals& totals, const SelfNoise& noise) {
                  {"rounding", t.rounding},
                  {"first_failure", t.first_failure},
                  {"guilty", t.guilty},
+                 {"located", totals.located},
                  {"quadrant", quadrant_of(totals)}};
   if (noise.measured) record["self_noise"] = to_json(noise)["taps"];
   return record;

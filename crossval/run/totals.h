@@ -33,9 +33,12 @@ struct Totals {
   std::map<Verdict, std::int64_t> cases;
   std::int64_t answers_wrong = 0;  // expectations not met
   Verdict verdict = Verdict::pass;
+  nlohmann::json located;  // where the sides part (locate.h), or null
 
   /// Counts a finished case by its record.
   void add(const nlohmann::json& case_record);
+  /// Takes in where the sides part; whom that blames is the guilty one.
+  void locate(const nlohmann::json& location);
 };
 
 /// Keeps the greater share of each tap.

@@ -1,0 +1,223 @@
+#include "crossval/locate/locate.h"
+
+#include <algorithm>
+#include <bit>
+#include <set>
+
+#include "crossval/mistakes/planted.h"
+#include "crossval/records/record_file.h"
+
+namespace crossval {
+namespace {
+
+// Columns are listed where there are few, and few of those that there are.
+constexpr std::size_t kFewColumns = 4;
+constexpr std::size_t kLeastWidth = 16 * kFewColumns;
+
+// What is known of the first operation that failed on one side, gathered while its inputs are at hand.
+struct Suspect {
+  TapId tap;
+  std::int64_t first_row = 0;
+  std::set<std::int64_t> columns;  // that differ, a few
+  bool few_columns = true;
+  std::optional<Explanation> explanation;
+  std::optional<WeightSuspicion> weights;
+};
+
+void note_columns(Suspect& suspect, const LocalFailure& failure) {
+  for (std::int64_t t = 0; t < failure.shown.rows() && suspect.columns.size() <= kFewColumns; ++t) {
+    const auto got = failure.shown.row(t), right = failure.evaluated.row(t);
+    if (got.size() < kLeastWidth) suspect.few_columns = false;
+    for (std::size_t k = 0; k < got.size() && suspect.columns.size() <= kFewColumns; ++k)
+      if (std::bit_cast<std::uint32_t>(got[k]) != std::bit_cast<std::uint32_t>(right[k]))
+        suspect.columns.insert(static_cast<std::int64_t>(k));
+  }
+}
+
+// Where the first failures of either side come from.
+class Suspects {
+ public:
+  explicit Suspects(const Session& session) : session_(session) {}
+
+  void note(const LocalFailure& failure) {
+    std::optional<Suspect>& suspect = failure.side == Side::candidate ? candidate_ : reference_;
+    const TapId tap = failure.operation.output;
+    if (!suspect) {
+      suspect.emplace();
+      suspect->tap = tap;
+      suspect->first_row = failure.first_row;
+      suspect->explanation =
+          explain(bench(), failure.operation, failure.shown, failure.evaluated.values, failure.inputs);
+      const bitnet::Model& model = *session_.reference_model;
+      if (bitnet::inputs_of(model.config(), tap).integer_product) suspect->weights.emplace(model, tap);
+    }
+    if (suspect->tap != tap) return;
+    note_columns(*suspect, failure);
+    if (suspect->weights && !suspect->explanation)
+      suspect->weights->add(failure.operation, failure.shown, failure.evaluated.values);
+  }
+
+  const std::optional<Suspect>& of(Side side) const {
+    return side == Side::candidate ? candidate_ : reference_;
+  }
+
+ private:
+  // Mistakes are made with what the evaluator takes for right.
+  const Workbench& bench() {
+    if (!bench_) bench_.emplace(make_workbench(session_.reference_model, session_.reference_path));
+    return *bench_;
+  }
+
+  const Session& session_;
+  std::optional<Workbench> bench_;
+  std::optional<Suspect> candidate_, reference_;
+};
+
+// Before `until` in the order of the forward pass, that one included.
+bool comes_by(const bitnet::Config& config, TapId id, TapId until) {
+  const auto place = [&](TapId tap) {
+    if (bitnet::has_layer(tap.tap)) return tap.layer;
+    return tap.tap == bitnet::Tap::inp_embd ? -1 : static_cast<int>(config.n_layer);
+  };
+  return place(id) <= place(until);
+}
+
+std::vector<TapErrors> errors_of(std::vector<Comparison>&& comparisons) {
+  std::vector<TapErrors> all;
+  for (Comparison& c : comparisons) {
+    if (all.empty() || all.back().tap != c.tap)
+      all.push_back({.tap = c.tap, .candidate = {}, .reference = {}, .free = {}});
+    TapErrors& errors = all.back();
+    if (c.mode == Mode::free)
+      errors.free = std::move(c);
+    else
+      (c.side == Side::candidate ? errors.candidate : errors.reference) = std::move(c);
+  }
+  return all;
+}
+
+Location::Guilty convict(const Suspects& suspects, Side side, const TapErrors& errors) {
+  const Suspect& suspect = *suspects.of(side);
+  const Comparison& failed = side == Side::candidate ? *errors.candidate : *errors.reference;
+  const auto& other = suspects.of(side == Side::candidate ? Side::reference : Side::candidate);
+  Location::Guilty guilty{.blame = side == Side::candidate ? Blame::candidate : Blame::reference,
+                          .tap = suspect.tap,
+                          .row = failed.row,
+                          .why = failed.judgement.why,
+                          .columns = {},
+                          .explanation = suspect.explanation,
+                          .weights = {}};
+  // Both sides against the third, or the arbiter with this side and against the third: nobody can tell. An
+  // arbiter whose own bounds are too wide for the difference says nothing.
+  if (other && other->tap == suspect.tap && other->first_row == suspect.first_row)
+    guilty.blame = Blame::unclear;
+  if (failed.opinion && failed.opinion->bears_out_got && !failed.opinion->bears_out_expected)
+    guilty.blame = Blame::unclear;
+  if (suspect.few_columns && suspect.columns.size() <= kFewColumns)
+    guilty.columns.assign(suspect.columns.begin(), suspect.columns.end());
+  if (suspect.weights && !suspect.explanation) guilty.weights = suspect.weights->found();
+  return guilty;
+}
+
+}  // namespace
+
+Location locate(Session& s, const GateSet& gates, const std::string& case_id,
+                const std::vector<std::vector<Token>>& steps, std::optional<TapId> until) {
+  if (!s.evaluator) s.evaluator = s.make_evaluator();
+  // Gates that judge no operation leave that to the default ones.
+  const bool judged =
+      std::ranges::any_of(gates.gates, [](const Gate& gate) { return gate.mode == Mode::local; });
+  const GateSet usual = default_gates(0.999);
+  LockstepPlan plan;
+  plan.gates = judged ? &gates : &usual;
+  plan.evaluation_tokens = s.plan.evaluation_tokens;
+  plan.rounding = s.plan.rounding;
+  for (const TapId tap : s.plan.taps)
+    if (!until || comes_by(s.model->config(), tap, *until)) plan.taps.push_back(tap);
+  for (const Side side : {Side::candidate, Side::reference}) {
+    LocalPlan local = plan_local(s, side);
+    std::erase_if(local.taps, [&](TapId id) { return std::ranges::find(plan.taps, id) == plan.taps.end(); });
+    if (!local.taps.empty()) plan.local.push_back(std::move(local));
+  }
+
+  Suspects suspects(s);
+  Lockstep lockstep({.candidate = *s.candidate,
+                     .reference = *s.reference,
+                     .noise = nullptr,
+                     .candidate_model = *s.model,
+                     .reference_model = *s.reference_model,
+                     .evaluator = s.evaluator.get(),
+                     .arbiter = s.arbiter,
+                     .on_local_failure = [&](const LocalFailure& failure) { suspects.note(failure); }},
+                    plan);
+  for (Participant* p : {s.candidate.get(), s.reference.get()}) p->begin_case(case_id);
+  lockstep.reset();
+  Location location{
+      .case_id = case_id, .evaluator = s.evaluator->identity().name, .step = 0, .taps = {}, .guilty = {}};
+  for (std::size_t step = 0; step < steps.size(); ++step) {
+    Lockstep::Step made = lockstep.step(steps[step], static_cast<std::int64_t>(step));
+    location.step = static_cast<std::int64_t>(step);
+    location.taps = errors_of(std::move(made.comparisons));
+    const auto& candidate = suspects.of(Side::candidate);
+    const auto& reference = suspects.of(Side::reference);
+    if (!candidate && !reference) continue;
+    // The earlier evaluation, then the earlier operation.
+    Side first = candidate ? Side::candidate : Side::reference;
+    if (candidate && reference) {
+      const auto place = [&](TapId id) { return std::ranges::find(plan.taps, id) - plan.taps.begin(); };
+      first = std::pair(candidate->first_row, place(candidate->tap)) <=
+                      std::pair(reference->first_row, place(reference->tap))
+                  ? Side::candidate
+                  : Side::reference;
+    }
+    const auto errors = std::ranges::find(location.taps, suspects.of(first)->tap, &TapErrors::tap);
+    location.guilty = convict(suspects, first, *errors);
+    break;
+  }
+  return location;
+}
+
+std::string likeness_of(const Location::Guilty& g) {
+  if (g.explanation) {
+    const Explanation& e = *g.explanation;
+    std::string text = "differs as if " + e.as_if + ": ";
+    if (e.bits == 0) return text + "0 bits left in " + std::to_string(e.values) + " values";
+    return text + "roundings left in " + std::to_string(e.bits) + " of " + std::to_string(e.values) +
+           " values";
+  }
+  std::string text;
+  for (const WrongWeight& w : g.weights)
+    text += (text.empty() ? "" : "; ") + w.tensor + " [" + std::to_string(w.row) + ", " +
+            std::to_string(w.column) + "] is " + std::to_string(std::abs(w.off_by)) +
+            (w.off_by > 0 ? " too great" : " too small");
+  if (!text.empty() || g.columns.empty()) return text;
+  for (const std::int64_t column : g.columns) text += (text.empty() ? "" : ", ") + std::to_string(column);
+  return (g.columns.size() == 1 ? "only column " : "only the columns ") + text +
+         (g.columns.size() == 1 ? " differs" : " differ");
+}
+
+nlohmann::json to_json(const Location& location) {
+  nlohmann::json record = {{"case", location.case_id},
+                           {"step", location.step},
+                           {"evaluator", location.evaluator},
+                           {"who", nullptr},
+                           {"tap", nullptr}};
+  if (!location.guilty) return record;
+  const Location::Guilty& g = *location.guilty;
+  record["who"] = to_string(g.blame);
+  record["tap"] = bitnet::to_string(g.tap);
+  record["row"] = g.row;
+  record["why"] = g.why;
+  if (const std::string likeness = likeness_of(g); !likeness.empty()) record["likeness"] = likeness;
+  if (g.explanation)
+    record["explanation"] = {{"mistake", g.explanation->mistake},
+                             {"bits", g.explanation->bits},
+                             {"values", g.explanation->values},
+                             {"nmse", json_number(g.explanation->nmse)}};
+  for (const WrongWeight& w : g.weights)
+    record["weights"].push_back(
+        {{"tensor", w.tensor}, {"row", w.row}, {"column", w.column}, {"off_by", w.off_by}});
+  return record;
+}
+
+}  // namespace crossval
