@@ -56,16 +56,7 @@ struct Subject {
 /// Every architecture, type of head, and size of a head of attention that takes a way of its own.
 const std::vector<Subject>& subjects() {
   static const std::vector<Subject> all = [] {
-    SynthShape small;
-    small.n_embd = 128;
-    small.n_ff = 256;
-    small.n_layer = 1;
-    small.n_head = 4;
-    small.n_head_kv = 2;
-    small.head_dim = 64;
-    small.n_ctx = kLength;
-    small.n_vocab = 272;
-    std::vector<SynthShape> shapes(7, small);
+    std::vector<SynthShape> shapes(7, test::smallest_shape(kLength));
     shapes[0].n_layer = 2;
     shapes[1].architecture = "bitnet-25";
     shapes[1].embedding = TensorType::q6_k;

@@ -30,16 +30,7 @@ constexpr std::size_t kLive = 6;       // sequences at once
 /// A head of attention in whole vectors, one that is none, and a head that greedy picks screen.
 const std::vector<Model>& models() {
   static const std::vector<Model> all = [] {
-    SynthShape small;
-    small.n_embd = 128;
-    small.n_ff = 256;
-    small.n_layer = 1;
-    small.n_head = 4;
-    small.n_head_kv = 2;
-    small.head_dim = 64;
-    small.n_ctx = kLength;
-    small.n_vocab = 272;
-    std::vector<SynthShape> shapes(3, small);
+    std::vector<SynthShape> shapes(3, test::smallest_shape(kLength));
     shapes[0].n_layer = 2;
     shapes[1].n_embd = 256;
     shapes[1].head_dim = 96;

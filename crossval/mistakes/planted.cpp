@@ -4,6 +4,7 @@
 #include <set>
 
 #include "crossval/mistakes/text_mistake.h"
+#include "crossval/participants/forwarding.h"
 #include "engine/error.h"
 #include "engine/model/context.h"
 
@@ -20,40 +21,22 @@ std::vector<std::int64_t> offsets_of(const bitnet::Config& config, const bitnet:
   return offsets;
 }
 
-// What all planted participants have in common: everything but the fault is the inner participant's.
-class Planted : public Participant {
+// Says which fault it has.
+class Planted : public Forwarding {
  public:
-  Planted(const Fault& fault, std::unique_ptr<Participant> inner) : fault_(fault), inner_(std::move(inner)) {}
+  Planted(const Fault& fault, std::unique_ptr<Participant> inner)
+      : Forwarding(std::move(inner)), fault_(fault.name) {}
 
   Identity identity() const override {
-    Identity id = inner_->identity();
-    id.details["fault"] = fault_.name;
+    Identity id = Forwarding::identity();
+    id.details["fault"] = fault_;
     return id;
   }
-  std::int64_t n_vocab() const override { return inner_->n_vocab(); }
-  std::vector<TapId> taps() const override { return inner_->taps(); }
-  std::vector<Token> tokenize(std::string_view text, bool add_special, bool parse_special) override {
-    return inner_->tokenize(text, add_special, parse_special);
-  }
-  std::string piece(Token token) override { return inner_->piece(token); }
-  void begin_case(std::string_view id) override { inner_->begin_case(id); }
-  void reset() override { inner_->reset(); }
-  void eval(std::span<const Token> tokens, const std::function<bool(TapId)>& wanted,
-            const TensorSink& sink) override {
-    inner_->eval(tokens, wanted, sink);
-  }
-  bool shows_values() const override { return inner_->shows_values(); }
-  bool can_evaluate() const override { return inner_->can_evaluate(); }
-  std::vector<float> evaluate(const bitnet::Operation& operation) override {
-    return inner_->evaluate(operation);
-  }
-
- protected:
-  Participant& inner() { return *inner_; }
+  // A layer evaluated alone would be sound.
+  bool can_evaluate_layer() const override { return false; }
 
  private:
-  Fault fault_;
-  std::unique_ptr<Participant> inner_;
+  std::string fault_;
 };
 
 class PlantedText final : public Planted {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "crossval/participants/engine_participant.h"
+#include "crossval/participants/forwarding.h"
 #include "engine/error.h"
 #include "engine/generate/batcher.h"
 
@@ -12,32 +13,15 @@ namespace {
 
 constexpr int kTogether = 32;  // cases of a batch at most
 
-class Ahead final : public Participant {
+class Ahead final : public Forwarding {
  public:
   Ahead(std::shared_ptr<const bitnet::Model> model, const bitnet::ContextOptions& options,
         std::vector<AheadCase> cases, std::size_t room)
-      : model_(model),
-        engine_(make_engine(model, options)),
+      : Forwarding(make_engine(model, options)),
+        model_(std::move(model)),
         cases_(std::move(cases)),
         room_(room),
         context_(*model_, pool_options(options, model_->config(), cases_)) {}
-
-  Identity identity() const override { return engine_->identity(); }
-  std::int64_t n_vocab() const override { return engine_->n_vocab(); }
-  std::vector<TapId> taps() const override { return engine_->taps(); }
-  std::vector<Token> tokenize(std::string_view text, bool add_special, bool parse_special) override {
-    return engine_->tokenize(text, add_special, parse_special);
-  }
-  std::string piece(Token token) override { return engine_->piece(token); }
-  bool can_evaluate() const override { return engine_->can_evaluate(); }
-  std::vector<float> evaluate(const bitnet::Operation& operation) override {
-    return engine_->evaluate(operation);
-  }
-  bool can_evaluate_layer() const override { return engine_->can_evaluate_layer(); }
-  void evaluate_layer(const bitnet::LayerInputs& inputs, const std::function<bool(TapId)>& wanted,
-                      const TensorSink& sink) override {
-    engine_->evaluate_layer(inputs, wanted, sink);
-  }
 
   void begin_case(std::string_view id) override { case_ = id; }
   void reset() override {
@@ -52,13 +36,13 @@ class Ahead final : public Participant {
       if (wanted(kLogits)) sink(known->logits_of(asked_.size(), tokens.size(), n_vocab()));
     } else {
       if (!alone_) {
-        engine_->reset();
+        inner().reset();
         if (!asked_.empty())
-          engine_->eval(
+          inner().eval(
               asked_, [](TapId) { return false; }, [](Tensor&&) {});
         alone_ = true;
       }
-      engine_->eval(tokens, wanted, sink);
+      inner().eval(tokens, wanted, sink);
     }
     asked_.insert(asked_.end(), tokens.begin(), tokens.end());
   }
@@ -146,7 +130,6 @@ class Ahead final : public Participant {
   }
 
   std::shared_ptr<const bitnet::Model> model_;
-  std::unique_ptr<Participant> engine_;
   std::vector<AheadCase> cases_;
   std::size_t room_;
   bitnet::Context context_;

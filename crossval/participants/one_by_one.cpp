@@ -3,24 +3,18 @@
 #include <algorithm>
 #include <map>
 
+#include "crossval/participants/forwarding.h"
+
 namespace crossval {
 namespace {
 
-class OneByOne final : public Participant {
+class OneByOne final : public Forwarding {
  public:
   OneByOne(std::unique_ptr<Participant> inner, const bitnet::Config& config, std::size_t room)
-      : inner_(std::move(inner)), config_(config), room_(room) {}
+      : Forwarding(std::move(inner)), config_(config), room_(room) {}
 
-  Identity identity() const override { return inner_->identity(); }
-  std::int64_t n_vocab() const override { return inner_->n_vocab(); }
-  std::vector<TapId> taps() const override { return inner_->taps(); }
-  std::vector<Token> tokenize(std::string_view text, bool add_special, bool parse_special) override {
-    return inner_->tokenize(text, add_special, parse_special);
-  }
-  std::string piece(Token token) override { return inner_->piece(token); }
-  void begin_case(std::string_view id) override { inner_->begin_case(id); }
   void reset() override {
-    inner_->reset();
+    inner().reset();
     position_ = 0;
   }
 
@@ -28,7 +22,7 @@ class OneByOne final : public Participant {
             const TensorSink& sink) override {
     const auto n = static_cast<std::int64_t>(tokens.size());
     if (n == 1) {
-      inner_->eval(tokens, wanted, sink);
+      inner().eval(tokens, wanted, sink);
       ++position_;
       return;
     }
@@ -37,7 +31,7 @@ class OneByOne final : public Participant {
     std::map<TapId, Tensor> rows;
     for (std::int64_t i = 0; i < n; ++i, ++position_) {
       const bool kept = i >= first_kept;
-      inner_->eval(
+      inner().eval(
           tokens.subspan(static_cast<std::size_t>(i), 1), [&](TapId id) { return kept && wanted(id); },
           [&](Tensor&& row) {
             const auto [it, first] = rows.try_emplace(row.id);
@@ -54,10 +48,6 @@ class OneByOne final : public Participant {
     for (const TapId id : order) sink(std::move(rows.at(id)));
   }
 
-  std::vector<float> evaluate(const bitnet::Operation& operation) override {
-    return inner_->evaluate(operation);
-  }
-
  private:
   std::int64_t rows_kept(std::int64_t n, const std::function<bool(TapId)>& wanted) const {
     std::int64_t width = 1;
@@ -66,7 +56,6 @@ class OneByOne final : public Participant {
     return std::clamp<std::int64_t>(static_cast<std::int64_t>(room_ / sizeof(float)) / width, 1, n);
   }
 
-  std::unique_ptr<Participant> inner_;
   const bitnet::Config config_;
   std::size_t room_;
   std::int64_t position_ = 0;

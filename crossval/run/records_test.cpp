@@ -46,7 +46,8 @@ TEST(Records, FollowTheSchemaWhateverTheVerdict) {
     EXPECT_EQ(reports::testing::schema_errors(schema, record), std::vector<std::string>{})
         << line.substr(0, 300);
   }
-  EXPECT_EQ(types, (std::set<std::string>{"run", "plan", "canary", "comparison", "tokens", "case", "perf", "summary"}));
+  EXPECT_EQ(types, (std::set<std::string>{"run", "plan", "canary", "comparison", "tokens", "case", "perf",
+                                          "summary"}));
   EXPECT_EQ(verdicts, (std::set<std::string>{"PASS", "FAIL"}));
   fs::remove_all(out);
   fs::remove(out.string() + ".json");

@@ -36,8 +36,8 @@ struct InspectOptions {
 ///   types: [{type, tensors, elements, bytes}],
 ///   ternary: {tensors, weights, minus, zero, plus, invalid, scale_min, scale_max} (when there are ternary
 ///   tensors; `invalid` counts codes 3 of I2_S), i2s_layout: {layout (null: not determined), because,
-///   readings: [{layout, nats_per_token or worst_cosine}]} (when it was looked for), checks: [{name, ok, message}],
-///   compatibility: [{program, loads, because, remarks}], repeated_input: {steps, repeats, share}.
+///   readings: [{layout, nats_per_token or worst_cosine}]} (when it was looked for), checks: [{name, ok,
+///   message}], compatibility: [{program, loads, because, remarks}], repeated_input: {steps, repeats, share}.
 /// Numbers that are not finite are the strings "nan", "inf", "-inf".
 nlohmann::ordered_json inspect(const gguf::File& file, const InspectOptions& options = {});
 

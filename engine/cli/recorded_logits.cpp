@@ -70,8 +70,7 @@ std::vector<RecordedCase> read_recorded_logits(const std::filesystem::path& trac
   std::vector<RecordedCase> cases;
   try {
     const Json all = Json::parse(tokens->second);
-    for (const auto& [id, steps] : all.items())
-      cases.push_back(read_case(file, id, steps, n_vocab));
+    for (const auto& [id, steps] : all.items()) cases.push_back(read_case(file, id, steps, n_vocab));
   } catch (const Json::exception&) {
     file.fail("tokens", "must be an object of lists of lists of ids; record the trace again");
   }
