@@ -163,9 +163,9 @@ std::vector<RoundedTap> rounded_taps(const Report& report) {
   if (worst == report.summary->end() || !worst->is_object()) return out;
   for (const auto& [name, figures] : worst->items()) {
     if (!figures.is_object()) continue;
-    const auto number = [&figures](const char* key) {
-      const auto it = figures.find(key);
-      return it == figures.end() ? std::nan("") : number_of(*it);
+    const auto number = [&tap_figures = figures](const char* key) {
+      const auto it = tap_figures.find(key);
+      return it == tap_figures.end() ? std::nan("") : number_of(*it);
     };
     RoundedTap tap{.tap = name, .input = {}, .source = {}, .where = text_of(figures, "tap")};
     tap.share = number("share");

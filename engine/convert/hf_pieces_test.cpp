@@ -202,8 +202,8 @@ TEST(HfPieces, SpacesAreWrittenInOneOfThreeWays) {
         {R"({"type":"NFKC"})", metaspace(R"(,"split":false)")},
         {R"({"type":"Sequence","normalizers":[{"type":"Lowercase"},)" + replace + "]}", "null"},
         {"{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" \"},\"content\":\"\u2581\"}", "null"}}) {
-    const std::string message =
-        error_of([&] { (void)read(files_of(changed(normalizer, pre_tokenizer)), kJsonTokens); });
+    const std::string json = changed(normalizer, pre_tokenizer);
+    const std::string message = error_of([&] { (void)read(files_of(json), kJsonTokens); });
     EXPECT_TRUE(message.starts_with("tokenizer.json: normalizer: does with pre_tokenizer more than"))
         << normalizer << pre_tokenizer << message;
   }
