@@ -51,7 +51,7 @@ class FileParticipant : public Participant {
     evaluator_.forward(tokens, injection_ ? changing_hook_of(wanted, sink) : hook_of(wanted, sink));
   }
 
-  void inject(Injection injection) override { injection_ = std::move(injection); }
+  void inject(const Injection& injection) override { injection_ = injection; }
 
   bool can_evaluate() const override { return true; }
   std::vector<float> evaluate(const bitnet::Operation& operation) override {

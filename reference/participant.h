@@ -85,7 +85,7 @@ class Participant {
 
   /// From now on `eval` is changed by it; evaluations of single operations and layers stay sound. Throws
   /// InputError where the participant computes outside this program.
-  virtual void inject(Injection /*injection*/) {
+  virtual void inject(const Injection& /*injection*/) {
     throw bitnet::InputError(identity().name +
                              " computes outside this program: no fault can be planted in it");
   }

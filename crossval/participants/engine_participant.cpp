@@ -40,7 +40,7 @@ class EngineParticipant final : public Participant {
     context_.forward(rows_, &hook);
   }
 
-  void inject(Injection injection) override { injection_ = std::move(injection); }
+  void inject(const Injection& injection) override { injection_ = injection; }
 
   bool can_evaluate() const override { return true; }
   std::vector<float> evaluate(const bitnet::Operation& operation) override {
