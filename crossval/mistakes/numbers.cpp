@@ -11,6 +11,7 @@ namespace crossval {
 std::vector<Mistake> number_mistakes() {
   using bitnet::Tap;
   std::vector<Tap> all;
+  all.reserve(bitnet::kTapCount);
   for (int t = 0; t < bitnet::kTapCount; ++t) all.push_back(static_cast<Tap>(t));
   return {
       {.name = "not-a-number",

@@ -208,13 +208,15 @@ std::vector<Mistake> projection_mistakes() {
   add("channel-scaled", "channel 7 were 1 % too great",
       after([](const Projection&, std::span<float> row) { row[7] *= 1.01f; }));
   for (Mistake& m : all) m.planted_only = m.name == "weight-flipped" || m.name == "channel-scaled";
-  add("bias-missing", "the bias were left out", [](const Workbench& bench) -> Remake {
-    const auto& layers = bench.model.weights().layers;
-    const bool biased = std::ranges::any_of(layers, [](const bitnet::LayerWeights& l) {
-      return std::ranges::any_of(l.projections(), [](const Projection* p) { return !p->bias.empty(); });
-    });
-    return biased ? product({.with_bias = false})(bench) : Remake{};
-  });
+  add("bias-missing", "the bias were left out",
+      [without = product({.with_bias = false})](const Workbench& bench) -> Remake {
+        const auto& layers = bench.model.weights().layers;
+        const bool biased = std::ranges::any_of(layers, [](const bitnet::LayerWeights& l) {
+          return std::ranges::any_of(l.projections(), [](const Projection* p) { return !p->bias.empty(); });
+        });
+        if (!biased) return {};
+        return without(bench);
+      });
   add("gate-and-up-swapped", "gate and up projection had changed places",
       [](const Workbench& bench) {
         return evaluates_instead(bench, [](bitnet::Operation op) {

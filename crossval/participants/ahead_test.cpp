@@ -40,7 +40,7 @@ class AheadTest : public testing::Test {
     std::vector<AheadCase> all;
     for (Token i = 0; i < 5; ++i) {
       AheadCase c{.id = "case-" + std::to_string(i), .prompt = {5, 9, i}, .options = {}};
-      c.prompt.resize(static_cast<std::size_t>(3 + 10 * i), 17);
+      c.prompt.resize(3 + 10 * static_cast<std::size_t>(i), 17);
       c.options.stop.max_tokens = 6;
       c.options.stop.eog = false;
       all.push_back(c);

@@ -127,6 +127,7 @@ class Way {
 
   void forward(Gather& gather, const std::vector<BatchRow>& rows, std::size_t most = SIZE_MAX) {
     std::vector<bool> ours;
+    ours.reserve(rows.size());
     std::size_t n = 0;
     for (const BatchRow& row : rows) ours.push_back(row.sequence == sequence_ && n++ < most);
     const bitnet::TapHook hook = gather.hook(ours);

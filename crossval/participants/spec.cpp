@@ -219,7 +219,7 @@ std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
 }
 
 std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
-                                             std::shared_ptr<const bitnet::Model> model,
+                                             const std::shared_ptr<const bitnet::Model>& model,
                                              const std::filesystem::path& path,
                                              const ParticipantDefaults& defaults,
                                              std::int64_t tokens_per_evaluation) {

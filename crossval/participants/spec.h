@@ -57,7 +57,7 @@ std::unique_ptr<Participant> make_participant(const ParticipantSpec& spec,
 /// reference that is fed one token per evaluation has its kernels for several tokens; one that is fed
 /// `tokens_per_evaluation` of them is fed one by one.
 std::unique_ptr<Participant> make_noise_twin(const ParticipantSpec& spec,
-                                             std::shared_ptr<const bitnet::Model> model,
+                                             const std::shared_ptr<const bitnet::Model>& model,
                                              const std::filesystem::path& path,
                                              const ParticipantDefaults& defaults,
                                              std::int64_t tokens_per_evaluation);

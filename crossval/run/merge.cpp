@@ -63,6 +63,7 @@ ShardFile open_shard(const fs::path& folder) {
 
 RunResult merge(const std::vector<fs::path>& folders, const fs::path& out) {
   std::vector<ShardFile> shards;
+  shards.reserve(folders.size());
   for (const fs::path& folder : folders) shards.push_back(open_shard(folder));
   std::sort(shards.begin(), shards.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
   const json& first = shards.front().run;
