@@ -94,6 +94,7 @@ std::vector<std::string> remarks_of(const std::vector<PlannedCase>& planned) {
     }
   }
   std::vector<std::string> lines;
+  lines.reserve(found.size());
   for (const auto& [remark, about] : found)
     lines.push_back("case `" + about.first + "`" +
                     (about.others > 0 ? " and " + std::to_string(about.others) + " more" : "") + ": " +

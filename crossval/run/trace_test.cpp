@@ -96,7 +96,7 @@ TEST_F(TraceRun, TheEngineEqualsTheRecordedEmulatorInEveryBit) {
     if (batch == 1) {
       EXPECT_EQ(differing_bits(all, "local"), 0);
     }
-    const json first = all.front();
+    const json& first = all.front();
     // Local gates as with any participant that shows taps; fed as the trace was recorded.
     EXPECT_TRUE(first["local"].get<bool>());
     EXPECT_TRUE(first["skipped_taps"].empty());

@@ -132,7 +132,7 @@ std::filesystem::path WitnessModels::path(std::string_view name) {
   const auto maker = makers().find(name);
   if (maker == makers().end())
     throw bitnet::InputError("no model for witnesses is called `" + std::string(name) + "`");
-  const std::filesystem::path path = folder_ / (std::string(name) + ".gguf");
+  std::filesystem::path path = folder_ / (std::string(name) + ".gguf");
   maker->second(path);
   made_[std::string(name)] = path;
   return path;

@@ -409,7 +409,8 @@ FolderCase before(const char* name, std::function<void(TestCheckpoint&)> change,
   return {name, std::move(change), [](const Path&) {}, std::move(words)};
 }
 
-FolderCase file(const char* name, const char* file, std::function<void(std::string&)> change, Words words) {
+FolderCase file(const char* name, const char* file, const std::function<void(std::string&)>& change,
+                Words words) {
   words.push_back(file);
   return {name, [](TestCheckpoint&) {},
           [=](const Path& folder) {

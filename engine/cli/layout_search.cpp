@@ -47,6 +47,7 @@ std::vector<double> losses(const Model& model) {
     std::vector<Token> tokens = model.tokenizer().encode(text, true, false);
     tokens.resize(std::min(tokens.size(), static_cast<std::size_t>(context.n_ctx())));
     std::vector<BatchRow> rows;
+    rows.reserve(tokens.size());
     for (const Token token : tokens) rows.push_back({.token = token, .sequence = 0, .logits = true});
     context.truncate(0, 0);
     const auto logits = context.forward(rows);

@@ -40,7 +40,7 @@ std::string hf_name(const gguf::File& model, std::string_view name) {
     std::string hf_part = hf;
     if (old && part == "attn_sub_norm") hf_part = "self_attn.inner_attn_ln";
     if (old && part == "ffn_sub_norm") hf_part = "mlp.ffn_layernorm";
-    return "model.layers." + layer + "." + hf_part + ".weight";
+    return std::string("model.layers.").append(layer).append(".").append(hf_part).append(".weight");
   }
   throw std::invalid_argument("no name for " + std::string(name));
 }

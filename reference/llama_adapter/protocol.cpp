@@ -16,8 +16,8 @@ using bitnet::TapId;
 using nlohmann::json;  // requests
 using Reply = nlohmann::ordered_json;
 
-Reply failure(std::string what, const char* kind) {
-  return {{"ok", false}, {"error", std::move(what)}, {"kind", kind}};
+Reply failure(const std::string& what, const char* kind) {
+  return {{"ok", false}, {"error", what}, {"kind", kind}};
 }
 
 std::vector<std::string> every_base_name() {

@@ -345,7 +345,7 @@ std::uint16_t word(const std::byte* p) {
 void decode_q8_0(const std::byte* row, std::int64_t n, float* weights) {
   for (std::int64_t k = 0; k < n; ++k) {
     const std::byte* block = row + k / 32 * 34;
-    const int code = static_cast<std::int8_t>(block[2 + k % 32]);
+    const auto code = static_cast<std::int8_t>(block[2 + k % 32]);
     weights[k] = static_cast<float>(numbers::f16_value(word(block)) * code);
   }
 }
@@ -400,7 +400,7 @@ void decode_q6_k(const std::byte* row, std::int64_t n, float* weights) {
     const auto upper = std::to_integer<int>(block[128 + 32 * half + place]);
     const int nibble = quarter < 2 ? lower % 16 : lower / 16;
     const int value = nibble + 16 * ((upper >> (2 * quarter)) % 4) - 32;
-    const int scale = static_cast<std::int8_t>(block[192 + e % 256 / 16]);
+    const auto scale = static_cast<std::int8_t>(block[192 + e % 256 / 16]);
     weights[e] = static_cast<float>(numbers::f16_value(word(block + 208)) * scale * value);
   }
 }
