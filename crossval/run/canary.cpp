@@ -41,10 +41,10 @@ std::vector<Spoil> spoils_of(Metric metric) {
 }  // namespace
 
 std::optional<Canary> choose_canary(const LockstepPlan& plan, const GateSet& gates,
-                                    const std::vector<const PlannedCase*>& cases, const std::string& seed) {
+                                    const std::vector<PlannedCase>& cases, const std::string& seed) {
   if (cases.empty()) return std::nullopt;
   Draw draw(seed);
-  const Case& chosen = cases[draw.below(cases.size())]->spec;
+  const Case& chosen = cases[draw.below(cases.size())].spec;
   std::vector<CanaryProbe> probes;
   for (const Gate& gate : (chosen.gates ? *chosen.gates : gates).gates)
     for (const TapId tap : plan.taps) {

@@ -21,6 +21,6 @@ struct Canary {
 /// One that a gate in force must catch: case, tap and way of spoiling follow from the seed, which is the hash
 /// of the run's model, suite and shard. Nothing where no gate covers any tap of the plan.
 std::optional<Canary> choose_canary(const LockstepPlan& plan, const GateSet& gates,
-                                    const std::vector<const PlannedCase*>& cases, const std::string& seed);
+                                    const std::vector<PlannedCase>& cases, const std::string& seed);
 
 }  // namespace crossval

@@ -39,8 +39,11 @@ class CaseRunner {
         tokens_differ;  // {"who", "likeness"} where a side makes other ids of the prompt, else null
     std::vector<std::vector<Token>> steps;  // what both sides were fed
   };
-  /// Released in the first step of its case.
-  void carry(const Canary& canary) { canary_ = canary; }
+  /// Released in the first step of its case; at once, where that has been before.
+  void carry(const Canary& canary, bool due) {
+    canary_ = canary;
+    canary_due_ = due;
+  }
   /// Whether the canary that was carried got out and was not caught.
   bool canary_missed() const { return canary_out_ && !canary_caught_; }
 

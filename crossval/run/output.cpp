@@ -92,10 +92,12 @@ Earlier resume_output(const fs::path& out) {
     RecordFile file(rewritten, /*append=*/false);
     for_each([&](json&& record) {
       const std::string type = record.value("type", "");
-      const bool of_case = type == "comparison" || type == "tokens" || type == "skip" || type == "case";
+      const bool of_case =
+          type == "comparison" || type == "tokens" || type == "skip" || type == "case" || type == "canary";
       const std::string id = type == "case" ? record.value("id", "") : record.value("case", "");
-      if (type == "summary" || type == "perf" || type == "canary") return;
+      if (type == "summary" || type == "perf") return;
       if (of_case && !earlier.finished.contains(id)) return;
+      if (type == "canary") earlier.canary_caught = record.value("caught", false);
       file.append(record);
     });
   }

@@ -2,6 +2,7 @@
 // The folder of a run's results.
 
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ struct Earlier {
   nlohmann::json run;                 // its first record
   std::set<std::string> finished;     // ids of cases with a verdict
   std::vector<nlohmann::json> cases;  // their case records
+  std::optional<bool> canary_caught;  // where one of them had the canary
 };
 /// Reads results.jsonl and rewrites it without the records of unfinished cases and without a broken last
 /// line.

@@ -334,6 +334,7 @@ RunResult run(const RunOptions& options) {
   Totals totals;
   SelfNoise noise;
   std::set<std::string> finished;
+  std::optional<bool> canary_caught;  // in the run that is resumed
   const json first = run_record(options, s, suite, gates);
   if (options.resume) {
     const Earlier earlier = resume_output(options.out);
@@ -348,6 +349,7 @@ RunResult run(const RunOptions& options) {
                                  "; run without --resume");
     }
     finished = earlier.finished;
+    canary_caught = earlier.canary_caught;
     for (const json& record : earlier.cases) {
       totals.add(record);
       if (record.contains("self_noise")) noise.merge(noise_from_json(record.at("self_noise")));
@@ -377,13 +379,10 @@ RunResult run(const RunOptions& options) {
   Sinks sinks{results, pending};
   CaseRunner runner(lockstep, *s.candidate, *s.model, options.tokens_from, sinks);
   Fed fed;
-  std::vector<const PlannedCase*> left;
-  for (const PlannedCase& c : planned)
-    if (!finished.contains(c.spec.id)) left.push_back(&c);
   const std::string shard = std::to_string(options.shard.index) + "/" + std::to_string(options.shard.count);
-  if (const auto canary =
-          choose_canary(s.plan, gates, left, sha256_hex(s.model_sha256 + suite.sha256 + shard).substr(0, 16)))
-    runner.carry(*canary);
+  const std::string seed = sha256_hex(s.model_sha256 + suite.sha256 + shard).substr(0, 16);
+  const auto canary = choose_canary(s.plan, gates, planned, seed);
+  if (canary && !canary_caught) runner.carry(*canary, finished.contains(canary->case_id));
   {
     Progress progress(static_cast<std::int64_t>(planned.size() - finished.size()), options.quiet);
     for (const PlannedCase& c : planned) {
@@ -404,6 +403,7 @@ RunResult run(const RunOptions& options) {
   std::filesystem::remove(pending_path, ignored);
   // A resumed run in which no case was left has nothing new to count.
   const bool nothing_left = finished.size() == planned.size();
+  if (runner.canary_missed() || canary_caught == false) totals.verdict = Verdict::invalid;
   if (!nothing_left)
     totals.verdict = worse(totals.verdict, coverage(totals, gates, s, lockstep, results, options.silent));
 
