@@ -10,32 +10,13 @@ namespace {
 
 constexpr std::size_t kMostRows = 8;
 
-std::string tensor_of(TapId tap) {
-  const char* name = "";
-  switch (tap.tap) {
-    case bitnet::Tap::q_proj:
-      name = "attn_q";
-      break;
-    case bitnet::Tap::k_proj:
-      name = "attn_k";
-      break;
-    case bitnet::Tap::v_proj:
-      name = "attn_v";
-      break;
-    case bitnet::Tap::attn_out:
-      name = "attn_output";
-      break;
-    case bitnet::Tap::ffn_gate:
-      name = "ffn_gate";
-      break;
-    case bitnet::Tap::ffn_up:
-      name = "ffn_up";
-      break;
-    default:
-      name = "ffn_down";
-      break;
-  }
-  return "blk." + std::to_string(tap.layer) + "." + name + ".weight";
+std::string tensor_of(TapId id) {
+  using bitnet::Tap;
+  static const std::map<Tap, const char*> kNames{{Tap::q_proj, "attn_q"},     {Tap::k_proj, "attn_k"},
+                                                 {Tap::v_proj, "attn_v"},     {Tap::attn_out, "attn_output"},
+                                                 {Tap::ffn_gate, "ffn_gate"}, {Tap::ffn_up, "ffn_up"},
+                                                 {Tap::ffn_down, "ffn_down"}};
+  return "blk." + std::to_string(id.layer) + "." + kNames.at(id.tap) + ".weight";
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ class Suspects {
   explicit Suspects(const Session& session) : session_(session) {}
 
   void note(const LocalFailure& failure) {
+    if (!first_) first_ = failure.side;
     std::optional<Suspect>& suspect = failure.side == Side::candidate ? candidate_ : reference_;
     const TapId tap = failure.operation.output;
     if (!suspect) {
@@ -57,6 +58,8 @@ class Suspects {
       suspect->weights->add(failure.operation, failure.shown, failure.evaluated.values);
   }
 
+  /// Failures are told in the order of evaluations, then of operations: the side of the first.
+  std::optional<Side> first() const { return first_; }
   const std::optional<Suspect>& of(Side side) const {
     return side == Side::candidate ? candidate_ : reference_;
   }
@@ -70,6 +73,7 @@ class Suspects {
 
   const Session& session_;
   std::optional<Workbench> bench_;
+  std::optional<Side> first_;
   std::optional<Suspect> candidate_, reference_;
 };
 
@@ -158,20 +162,10 @@ Location locate(Session& s, const GateSet& gates, const std::string& case_id,
     Lockstep::Step made = lockstep.step(steps[step], static_cast<std::int64_t>(step));
     location.step = static_cast<std::int64_t>(step);
     location.taps = errors_of(std::move(made.comparisons));
-    const auto& candidate = suspects.of(Side::candidate);
-    const auto& reference = suspects.of(Side::reference);
-    if (!candidate && !reference) continue;
-    // The earlier evaluation, then the earlier operation.
-    Side first = candidate ? Side::candidate : Side::reference;
-    if (candidate && reference) {
-      const auto place = [&](TapId id) { return std::ranges::find(plan.taps, id) - plan.taps.begin(); };
-      first = std::pair(candidate->first_row, place(candidate->tap)) <=
-                      std::pair(reference->first_row, place(reference->tap))
-                  ? Side::candidate
-                  : Side::reference;
-    }
-    const auto errors = std::ranges::find(location.taps, suspects.of(first)->tap, &TapErrors::tap);
-    location.guilty = convict(suspects, first, *errors);
+    const auto first = suspects.first();
+    if (!first) continue;
+    const auto errors = std::ranges::find(location.taps, suspects.of(*first)->tap, &TapErrors::tap);
+    location.guilty = convict(suspects, *first, *errors);
     break;
   }
   return location;

@@ -32,10 +32,10 @@ const std::vector<float>& weight_of(const bitnet::Weights& weights, bitnet::TapI
 using Change = std::function<void(std::span<const float> x, std::span<const float> weight, float eps,
                                   std::span<float> row)>;
 
-Mistake norm(std::string_view name, std::string_view as_if, Change change, std::vector<Tap> taps = kNorms) {
+Mistake norm(std::string_view name, std::string_view as_if, Change change) {
   return {.name = name,
           .as_if = as_if,
-          .taps = std::move(taps),
+          .taps = kNorms,
           .make = [change = std::move(change)](const Workbench& bench) -> Remake {
             return [&model = bench.model, change](const Making& m, std::span<float> values) {
               const std::vector<float>& weight = weight_of(model.weights(), m.operation.output);

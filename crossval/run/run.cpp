@@ -210,11 +210,10 @@ void settle_pending(const std::filesystem::path& path, const SelfNoise& noise, R
   }
 }
 
-GateSet gates_of(const RunOptions& options) {
-  if (!options.gates.empty()) return load_gates(options.gates);
-  const bool engine_itself = parse_participant(options.reference).kind == "self" &&
-                             parse_participant(options.candidate).kind == "engine";
-  return engine_itself ? self_gates() : default_gates(options.min_cosine);
+// Where the user names none.
+GateSet usual_gates(const RunOptions& options, const Session& s) {
+  const bool engine_itself = s.reference_spec.kind == "self" && s.candidate_spec.kind == "engine";
+  return engine_itself ? self_gates() : default_gates(options.min_cosine, s.quantization_noise);
 }
 
 // What the sides were fed, by case.
@@ -312,11 +311,11 @@ Verdict coverage(const Totals& totals, const GateSet& gates, const Session& s, c
 
 RunResult run(const RunOptions& options) {
   const Suite suite = load_suite(options.prompts);
-  GateSet gates = gates_of(options);
+  std::optional<GateSet> named;  // read first: what is wrong with it is said before models are loaded
+  if (!options.gates.empty()) named = load_gates(options.gates);
   std::vector<Case> cases = select_cases(suite, options.filter, options.shard);
   Session s = open_session(options, suite);
-  if (options.gates.empty() && !s.quantization_noise.empty())
-    gates = default_gates(options.min_cosine, s.quantization_noise);
+  const GateSet gates = named ? *std::move(named) : usual_gates(options, s);
   s.plan.gates = &gates;
   std::vector<PlannedCase> planned;
   for (Case& c : cases) {
