@@ -5,6 +5,7 @@
 
 #include "crossval/cli/commands.h"
 #include "crossval/cli/run_flags.h"
+#include "crossval/run/noise_gates.h"
 #include "crossval/run/record.h"
 #include "crossval/run/run.h"
 #include "reports/escape.h"
@@ -41,18 +42,32 @@ void add_record(CLI::App& app, Outcome& outcome, const std::string& command_line
   add_model_and_suite(*command, *flags);
   add_selection(*command, *flags);
   add_evaluation(*command, *flags);
-  command->add_option("--reference", flags->run.reference, "participant to record")
+  auto references = std::make_shared<std::vector<std::string>>();
+  command
+      ->add_option("--reference", *references, "participant to record; with --noise further builds of it too")
       ->required()
       ->type_name("PARTICIPANT");
   command->add_option("--values", flags->values,
                       "what is kept of each row: full, or sha256 (and the values of each step's last row of "
                       "l_out, result_norm and result_output)");
-  command->add_option("--out", flags->run.out, "the trace, a safetensors file")
+  auto noise = std::make_shared<bool>(false);
+  command->add_flag(
+      "--noise", *noise,
+      "measure how far the reference is from itself (batches, threads, builds) and write gates");
+  command->add_option("--out", flags->run.out, "the trace, a safetensors file; with --noise the gates file")
       ->required()
       ->type_name("FILE");
-  command->callback([flags, &outcome] {
-    record(flags->checked());
-    std::cout << "trace: " << flags->run.out.string() << "\n";
+  command->callback([flags, references, noise, &outcome] {
+    flags->run.reference = references->front();
+    const std::vector<std::string> builds(references->begin() + 1, references->end());
+    if (*noise) {
+      record_noise(flags->checked(), builds);
+    } else {
+      if (!builds.empty())
+        throw bitnet::InputError("--reference: only one participant is recorded; several are for --noise");
+      record(flags->checked());
+    }
+    std::cout << (*noise ? "gates: " : "trace: ") << flags->run.out.string() << "\n";
     outcome.exit_code = 0;
   });
 }

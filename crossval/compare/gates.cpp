@@ -29,6 +29,8 @@ double value_of(Metric metric, const Measured& m) {
       return static_cast<double>(m.row.bits);
     case Metric::kl:
       return m.kl.value_or(0);
+    case Metric::share_of_bound:
+      return m.bound ? m.bound->share : 0;
   }
   return std::numeric_limits<double>::quiet_NaN();
 }
@@ -46,8 +48,14 @@ double severity_of(const Gate& gate, double value) {
   return allowed > 0 ? distance / allowed : std::numeric_limits<double>::infinity();
 }
 
-std::string describe_failure(const Gate& gate, double value) {
+std::string describe_failure(const Gate& gate, double value, const Measured& m) {
   std::ostringstream text;
+  if (gate.metric == Metric::share_of_bound && m.bound) {
+    text.precision(4);
+    text << m.bound->difference << " at " << m.bound->at << " where rounding allows "
+         << m.bound->bound * gate.threshold;
+    return text.str();
+  }
   text.precision(9);
   text << to_string(gate.metric) << " " << value << (gate.metric == Metric::cosine ? " < " : " > ")
        << gate.threshold;
@@ -72,11 +80,11 @@ std::string describe_rounding(const RoundingFigures& r) {
 
 Metric parse_metric(const std::string& name, const std::string& where) {
   for (Metric m : {Metric::cosine, Metric::nmse, Metric::norm_ratio_error, Metric::integers_differing,
-                   Metric::bits, Metric::kl})
+                   Metric::bits, Metric::kl, Metric::share_of_bound})
     if (name == to_string(m)) return m;
   throw InputError(where +
                    ".metric: unknown metric; known are cosine, nmse, norm_ratio_error, integers_differing, "
-                   "bits, kl");
+                   "bits, kl, share_of_bound");
 }
 
 Gate read_gate(const json& value, const std::string& where) {
@@ -106,8 +114,8 @@ Gate read_gate(const json& value, const std::string& where) {
   };
   for (const auto& [key, unused] : value.items()) {
     static const std::vector<std::string> kKnown = {
-        "name",      "mode",      "metric",       "taps",   "except",          "first_step",
-        "last_step", "threshold", "min_compared", "source", "or_within_noise", "or_within_rounding"};
+        "name",      "mode",         "metric", "taps", "except",          "first_step",        "last_step",
+        "threshold", "min_compared", "source", "date", "or_within_noise", "or_within_rounding"};
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end())
       throw InputError(where + ": unknown key `" + key.substr(0, 60) + "`");
   }
@@ -141,6 +149,8 @@ Gate read_gate(const json& value, const std::string& where) {
   gate.or_within_rounding = flag("or_within_rounding");
   if (const auto it = value.find("source"); it != value.end() && it->is_string())
     gate.source = it->get<std::string>();
+  if (const auto it = value.find("date"); it != value.end() && it->is_string())
+    gate.date = it->get<std::string>();
   return gate;
 }
 
@@ -170,6 +180,8 @@ std::string_view to_string(Metric metric) {
       return "bits";
     case Metric::kl:
       return "kl";
+    case Metric::share_of_bound:
+      return "share_of_bound";
   }
   return "cosine";
 }
@@ -235,6 +247,8 @@ GateSet default_gates(double min_cosine, const std::string& quantization_noise) 
       gate("local.cosine", Mode::local, Metric::cosine, {"*"}, products, 0.99999, false, source),
       gate("local.norm_ratio", Mode::local, Metric::norm_ratio_error, {"*"}, products, 1e-3, false, source),
       gate("local.nmse", Mode::local, Metric::nmse, {"*"}, products, 1e-6, false, source),
+      gate("local.bound", Mode::local, Metric::share_of_bound, {"*"}, {"result_output"}, 1, false,
+           source_of_bounds()),
       gate("free.cosine", Mode::free, Metric::cosine, trunk, {}, min_cosine, noisy, free_source),
       gate("free.norm_ratio", Mode::free, Metric::norm_ratio_error, trunk, {}, 0.02, noisy, source + noise),
       gate("free.tap.cosine", Mode::free, Metric::cosine, {"*"}, trunk, min_cosine, true, free_source),
@@ -303,6 +317,7 @@ json to_json(const Gate& gate) {
               {"min_compared", gate.min_compared},
               {"source", gate.source}};
   if (gate.last_step != INT64_MAX) out["last_step"] = gate.last_step;
+  if (!gate.date.empty()) out["date"] = gate.date;
   return out;
 }
 
@@ -322,7 +337,7 @@ Judgement judge(const GateSet& set, Mode mode, bitnet::TapId tap, std::int64_t s
     if (nearer) {
       j.gate = &gate;
       j.severity = severity;
-      j.why = ok ? "" : describe_failure(gate, value);
+      j.why = ok ? "" : describe_failure(gate, value, measured);
       if (!ok && gate.or_within_rounding && measured.rounding) j.why += describe_rounding(*measured.rounding);
     }
     j.pass = j.pass && ok;

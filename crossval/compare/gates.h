@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "crossval/compare/bounds.h"
 #include "crossval/compare/input_rounding.h"
 #include "crossval/compare/metrics.h"
 #include "engine/model/taps.h"
@@ -19,7 +20,7 @@ namespace crossval {
 enum class Mode { local, free };
 std::string_view to_string(Mode mode);
 
-enum class Metric { cosine, nmse, norm_ratio_error, integers_differing, bits, kl };
+enum class Metric { cosine, nmse, norm_ratio_error, integers_differing, bits, kl, share_of_bound };
 std::string_view to_string(Metric metric);
 
 struct Gate {
@@ -34,7 +35,8 @@ struct Gate {
   bool or_within_noise = false;     // excused where cosine and norm ratio are within twice the self-noise
   bool or_within_rounding = false;  // local: excused where the rounding of the input explains every value
   std::int64_t min_compared = 1;
-  std::string source;  // where the threshold comes from
+  std::string source;  // where the threshold comes from ...
+  std::string date;    // ... and since when: of a measured one the day
 
   bool covers(Mode mode, bitnet::TapId tap, std::int64_t step) const;
 };
@@ -63,6 +65,7 @@ struct Measured {
   std::optional<std::int64_t> integers_differing;  // integer products, local mode
   std::optional<double> kl;                        // logits
   std::optional<RoundingFigures> rounding;         // local, where both sides round the input differently
+  std::optional<BoundFigures> bound;               // local, held to the error analysis of bounds.h
 };
 
 /// A reference's distance from itself, the largest seen of a tap over all rows.

@@ -7,6 +7,7 @@
 
 #include "crossval/errors.h"
 #include "crossval/lockstep/hashed_rows.h"
+#include "crossval/lockstep/local_bounds.h"
 #include "crossval/lockstep/self_noise.h"
 
 namespace crossval {
@@ -248,6 +249,7 @@ bool Lockstep::compare(Comparison& into, const Tensor& got, const Tensor& expect
     const auto at = static_cast<std::size_t>(i);
     if (known && !known->got.empty()) m.integers_differing = differing(known->got[at], known->expected[at]);
     if (known && !known->rounding.empty()) m.rounding = known->rounding[at];
+    if (known && !known->bounds.empty()) m.bound = known->bounds[at];
     std::optional<LogitMetrics> logits;
     if (into.tap.tap == Tap::result_output && into.mode == Mode::free && !by_hash) {
       logits = compare_logits(got.row(i), expected.row(i));
@@ -358,7 +360,9 @@ void Lockstep::compare_local(std::size_t which, const Tensor& fed, std::int64_t 
   const Shown& expected = fed_is_got ? made : given;
 
   const auto explained = rounding(side, *operation, evaluated, fed);
-  const Known known{got.integers, expected.integers, explained};
+  // Bounds from the inputs; the evaluated tensor tells the magnitudes, for a faulty one may hold anything.
+  const auto bounds = hold_to_bounds(fed_model, *operation, fed, evaluated);
+  const Known known{got.integers, expected.integers, explained, bounds};
   if (!compare(into, got.tensor, expected.tensor, first_row, &known)) {
     if (!into.opinion && into.row >= first_row)
       into.opinion = ask(*operation, got, expected, into.row - first_row);
@@ -391,6 +395,9 @@ std::optional<Opinion> Lockstep::ask(const bitnet::Operation& operation, const S
     m.row = compare_rows(shown.tensor.row(row), opinion.row(row));
     if (shown.side) (*shown.side == Side::candidate ? out.candidate : out.reference) = m.row;
     if (!wanted.empty()) m.integers_differing = differing(shown.integers[at], wanted[at]);
+    if (const auto bounds = hold_to_bounds(sides_.reference_model, operation, shown.tensor, opinion);
+        !bounds.empty())
+      m.bound = bounds[at];
     if (shown.side)
       if (const auto explained = rounding(*shown.side, operation, opinion, shown.tensor); !explained.empty())
         m.rounding = explained[at];

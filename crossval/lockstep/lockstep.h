@@ -164,6 +164,7 @@ class Lockstep {
     const Integers& got;
     const Integers& expected;
     const std::vector<RoundingFigures>& rounding;
+    const std::vector<BoundFigures>& bounds;
   };
   // Whether every row passed.
   bool compare(Comparison& into, const Tensor& got, const Tensor& expected, std::int64_t first_row,

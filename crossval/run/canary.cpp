@@ -29,7 +29,8 @@ std::vector<Spoil> spoils_of(Metric metric) {
     case Metric::cosine:
     case Metric::kl:
       return {Spoil::negated, Spoil::not_a_number};
-    case Metric::integers_differing:  // an integer is behind values that are numbers
+    case Metric::integers_differing:  // an integer is behind values that are numbers,
+    case Metric::share_of_bound:      // and a bound behind an operation
       return {};
     case Metric::nmse:
     case Metric::bits:

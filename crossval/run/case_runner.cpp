@@ -64,6 +64,13 @@ json comparison_record(const std::string& id, std::int64_t step, const Compariso
                      {"bound", json_number(f.bound)}, {"at", f.at},
                      {"gain", json_number(f.gain)},   {"gain_bound", json_number(f.gain_bound)}};
   }
+  if (c.worst.bound && c.worst.row.bits > 0) {
+    const BoundFigures& f = *c.worst.bound;
+    r["bound"] = {{"share", json_number(f.share)},
+                  {"difference", json_number(f.difference)},
+                  {"bound", json_number(f.bound)},
+                  {"at", f.at}};
+  }
   if (c.logits) {
     r["kl"] = json_number(c.logits->kl);
     r["top1"] = c.logits->top1_got == c.logits->top1_expected;

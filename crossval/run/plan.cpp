@@ -78,6 +78,16 @@ PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::s
   return planned;
 }
 
+std::vector<PlannedCase> plan_cases(std::vector<Case> cases, std::int64_t max_tokens,
+                                    const bitnet::Model& model, const std::string& suite_path) {
+  std::vector<PlannedCase> planned;
+  for (Case& c : cases) {
+    if (max_tokens >= 0) c.max_tokens = max_tokens;
+    planned.push_back(plan_case(c, model, suite_path));
+  }
+  return planned;
+}
+
 std::vector<std::string> remarks_of(const std::vector<PlannedCase>& planned) {
   struct About {
     std::string first;

@@ -38,6 +38,10 @@ struct PlannedCase {
 /// Renders the template and tokenizes with the model's own tokenizer; checks ids, length and context.
 PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::string& suite_path);
 
+/// All of them, in order; max_tokens, where not negative, in the place of each case's own.
+std::vector<PlannedCase> plan_cases(std::vector<Case> cases, std::int64_t max_tokens,
+                                    const bitnet::Model& model, const std::string& suite_path);
+
 /// A line for each different remark, which names the first case that it is about and counts the others.
 std::vector<std::string> remarks_of(const std::vector<PlannedCase>& planned);
 

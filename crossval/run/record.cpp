@@ -6,13 +6,12 @@
 #include "crossval/lockstep/self_noise.h"
 #include "crossval/participants/spec.h"
 #include "crossval/records/sha256.h"
-#include "crossval/run/answer.h"
+#include "crossval/run/drive_case.h"
 #include "crossval/run/noise_json.h"
 #include "crossval/run/progress.h"
 #include "crossval/run/trace_rope.h"
 #include "engine/base64.h"
 #include "engine/error.h"
-#include "engine/generate/sampling.h"
 #include "nlohmann/json.hpp"
 #include "reference/trace/trace_reader.h"
 #include "reference/trace/trace_writer.h"
@@ -46,32 +45,19 @@ class Recorder {
     }
     if (const auto outside = check_tokenization(c, model_, participant_, "participant"))
       notes_.push_back(*outside);
-    bitnet::Sampler sampler(c.spec.sampling);
-    Answer answer(c.spec, model_.tokenizer());
-    std::vector<Token> fed = c.tokens, history = c.tokens;
     json& steps = tokens_[c.spec.id] = json::array();
-    for (std::int64_t step = 0;; ++step) {
-      const auto n = static_cast<std::size_t>(options_.reference_batch);
-      for (std::size_t at = 0; at < fed.size(); at += n)
-        evaluate(c.spec.id, step, std::span(fed).subspan(at, std::min(n, fed.size() - at)),
-                 at + n >= fed.size());
+    const auto show = [&](std::int64_t step, std::span<const Token> tokens, bool last_of_step) {
+      evaluate(c.spec.id, step, tokens, last_of_step);
+      return std::span<const float>(logits_);
+    };
+    const auto note = [&](const std::vector<Token>& fed) {
       steps.push_back(fed);
       for (const Token token : fed)
         if (const std::string id = std::to_string(token); !pieces_.contains(id))
           pieces_[id] = bitnet::base64_encode(participant_.piece(token));
-      Token next = sampler.sample(logits_, history);
-      if (!c.spec.continuation.empty()) {
-        if (step >= static_cast<std::int64_t>(c.spec.continuation.size())) break;
-        next = c.spec.continuation[static_cast<std::size_t>(step)];
-      } else {
-        if (answer.done()) break;
-        answer.add(next);
-        if (answer.done()) break;
-      }
-      history.push_back(next);
-      fed.assign(1, next);
-    }
-    positions_ = std::max(positions_, std::ssize(history));
+    };
+    positions_ =
+        std::max(positions_, drive_case(c, model_.tokenizer(), options_.reference_batch, show, note));
   }
 
   void finish(std::map<std::string, std::string> metadata, std::optional<bitnet::RopeMath> rope) {
@@ -182,11 +168,7 @@ void record(const RunOptions& options) {
       .isa = options.isa, .threads = options.threads, .timeout = options.timeout};
   const auto participant = make_participant(spec, model, options.model, defaults);
   const auto twin = make_noise_twin(spec, model, options.model, defaults, options.reference_batch);
-  std::vector<PlannedCase> planned;
-  for (Case c : cases) {
-    if (options.max_tokens >= 0) c.max_tokens = options.max_tokens;
-    planned.push_back(plan_case(c, *model, suite.path));
-  }
+  const std::vector<PlannedCase> planned = plan_cases(cases, options.max_tokens, *model, suite.path);
   say(remarks_of(planned));
 
   Recorder recorder(options, *model, *participant, twin.get());

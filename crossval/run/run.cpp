@@ -1,5 +1,6 @@
 #include "crossval/run/run.h"
 #include "crossval/participants/ahead.h"
+#include "crossval/run/host.h"
 
 #include <sys/utsname.h>
 
@@ -31,24 +32,6 @@ namespace crossval {
 namespace {
 
 using nlohmann::json;
-
-std::string now_utc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
-std::string cpu_name() {
-  std::ifstream in("/proc/cpuinfo");
-  std::string line;
-  while (std::getline(in, line))
-    if (line.starts_with("model name"))
-      if (const auto colon = line.find(": "); colon != std::string::npos) return line.substr(colon + 2);
-  return "unknown";
-}
 
 json host() {
   utsname names{};
@@ -317,14 +300,11 @@ RunResult run(const RunOptions& options) {
   Session s = open_session(options, suite);
   const GateSet gates = named ? *std::move(named) : usual_gates(options, s);
   s.plan.gates = &gates;
-  std::vector<PlannedCase> planned;
-  for (Case& c : cases) {
-    if (options.max_tokens >= 0) c.max_tokens = options.max_tokens;
+  for (const Case& c : cases)
     if (options.tokens_from == TokensFrom::suite && c.continuation.empty())
       throw bitnet::InputError(suite.path + ": case `" + c.id +
                                "`: --tokens-from suite needs `tokens` and `continuation` in every case");
-    planned.push_back(plan_case(c, *s.model, suite.path));
-  }
+  const std::vector<PlannedCase> planned = plan_cases(cases, options.max_tokens, *s.model, suite.path);
   for (const std::string& warning : s.warnings)
     if (!options.silent) std::cerr << "crossval: warning: " << reports::escape_terminal(warning) << "\n";
   if (!options.silent) say(remarks_of(planned));
