@@ -129,7 +129,7 @@ int read_kv_blob(std::span<const std::byte> bytes, KvCache& cache, const Config&
   if (checksum_of(bytes) != header.checksum) refuse("damaged: its checksum does not hold");
   std::vector<std::int32_t> tokens(n);
   const std::span<const std::byte> behind = bytes.subspan(sizeof header);
-  std::memcpy(tokens.data(), behind.data(), n * sizeof(std::int32_t));
+  if (n > 0) std::memcpy(tokens.data(), behind.data(), n * sizeof(std::int32_t));  // of none, a null pointer
   for (const std::int32_t token : tokens)
     if (token < 0 || token >= config.n_vocab)
       refuse("token " + std::to_string(token) + " is outside the vocabulary of " +
