@@ -360,8 +360,10 @@ void Lockstep::compare_local(std::size_t which, const Tensor& fed, std::int64_t 
   const Shown& expected = fed_is_got ? made : given;
 
   const auto explained = rounding(side, *operation, evaluated, fed);
-  // Bounds from the inputs; the evaluated tensor tells the magnitudes, for a faulty one may hold anything.
-  const auto bounds = hold_to_bounds(fed_model, *operation, fed, evaluated);
+  // Where the input is rounded otherwise, that is the bound. The evaluated tensor tells the magnitudes: a
+  // faulty one may hold anything.
+  const auto bounds =
+      explained.empty() ? hold_to_bounds(fed_model, *operation, fed, evaluated) : std::vector<BoundFigures>{};
   const Known known{got.integers, expected.integers, explained, bounds};
   if (!compare(into, got.tensor, expected.tensor, first_row, &known)) {
     if (!into.opinion && into.row >= first_row)
@@ -395,12 +397,13 @@ std::optional<Opinion> Lockstep::ask(const bitnet::Operation& operation, const S
     m.row = compare_rows(shown.tensor.row(row), opinion.row(row));
     if (shown.side) (*shown.side == Side::candidate ? out.candidate : out.reference) = m.row;
     if (!wanted.empty()) m.integers_differing = differing(shown.integers[at], wanted[at]);
-    if (const auto bounds = hold_to_bounds(sides_.reference_model, operation, shown.tensor, opinion);
-        !bounds.empty())
-      m.bound = bounds[at];
     if (shown.side)
       if (const auto explained = rounding(*shown.side, operation, opinion, shown.tensor); !explained.empty())
         m.rounding = explained[at];
+    if (!m.rounding)
+      if (const auto bounds = hold_to_bounds(sides_.reference_model, operation, shown.tensor, opinion);
+          !bounds.empty())
+        m.bound = bounds[at];
     return judge(arbiter_gates_, Mode::local, tap, step_, m).pass;
   };
   out.bears_out_got = holds(got);
