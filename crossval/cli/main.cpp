@@ -9,7 +9,8 @@
 
 #include "crossval/cli/commands.h"
 #include "crossval/errors.h"
-#include "crossval/version.h"
+#include "crossval/mistakes/catalogue.h"
+#include "engine/about/about.h"
 #include "engine/error.h"
 #include "reports/escape.h"
 #include "reports/render.h"
@@ -19,6 +20,17 @@ namespace {
 int complain(const std::string& message, crossval::ExitCode code) {
   std::cerr << "crossval: " << crossval::reports::escape_terminal(message) << "\n";
   return static_cast<int>(code);
+}
+
+bitnet::about::KnownValues known_values() {
+  bitnet::about::KnownValues known = {
+      {"PARTICIPANT", {"engine", "oracle", "emulator", "self", "auto", "bitnet.cpp", "trace:", "exec:"}},
+      {"--arbiter", {"auto", "none", "oracle", "emulator", "engine"}},
+      {"--tokens-from", {"reference", "candidate", "suite"}},
+      {"--values", {"full", "sha256"}}};
+  for (const crossval::CatalogueEntry& entry : crossval::catalogue())
+    known["--inject"].push_back(entry.fault.name);
+  return known;
 }
 
 // One word as a POSIX shell would need it.
@@ -40,8 +52,7 @@ int main(int argc, char** argv) {
 
   std::vector<std::string> words(argv + 1, argv + argc);
   CLI::App app("crossval proves that a BitNet b1.58 engine computes what it should");
-  app.set_version_flag("--version", "crossval " + std::string(crossval::kVersion) + " (" +
-                                        std::string(crossval::kBuild) + ")");
+  app.set_version_flag("--version", [] { return bitnet::about::version_text("crossval"); });
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::simple);
 
@@ -67,7 +78,11 @@ int main(int argc, char** argv) {
   crossval::add_merge(app, outcome);
   crossval::add_render(app, outcome);
   crossval::add_doctor(app, outcome);
+  bitnet::about::add_completion(app, "crossval");
   try {
+    if (const auto code = bitnet::about::answer_scripts(
+            app, {.command = "crossval", .bare = "run", .known = known_values}, words))
+      return *code;
     std::reverse(words.begin(), words.end());  // CLI11 takes a vector from its back
     app.parse(words);
     return outcome.exit_code;

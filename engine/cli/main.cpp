@@ -5,6 +5,7 @@
 #include <iostream>
 #include <new>
 
+#include "engine/about/about.h"
 #include "engine/cli/commands.h"
 #include "engine/error.h"
 #include "engine/gguf/printable.h"
@@ -14,6 +15,10 @@ namespace {
 // Exit codes are those of `crossval`: 2 for usage and bad input, 4 for what the machine failed to do.
 constexpr int kUsage = 2;
 constexpr int kInfrastructure = 4;
+
+bitnet::about::KnownValues known_values() {
+  return {{"--template", {"raw", "instruct", "llama3-chat", "bitnet-chat", "auto"}}};
+}
 
 int complain(const char* message, int code) {
   std::cerr << "bitnet: " << bitnet::gguf::printable_message(message) << "\n";
@@ -28,7 +33,7 @@ int main(int argc, char** argv) {
   CLI::App app("bitnet runs BitNet b1.58 models from GGUF files");
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::simple);
-  app.set_version_flag("--version", "bitnet " CROSSVAL_VERSION);
+  app.set_version_flag("--version", [] { return bitnet::about::version_text("bitnet"); });
   bitnet::add_run(app);
   bitnet::add_chat(app);
   bitnet::add_bench(app);
@@ -36,7 +41,11 @@ int main(int argc, char** argv) {
   bitnet::add_synth(app);
   bitnet::add_convert(app);
   bitnet::add_quantize(app);
+  bitnet::about::add_completion(app, "bitnet");
   try {
+    if (const auto code = bitnet::about::answer_scripts(
+            app, {.command = "bitnet", .bare = "", .known = known_values}, {argv + 1, argv + argc}))
+      return *code;
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& e) {
