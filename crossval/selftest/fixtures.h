@@ -6,8 +6,8 @@
 
 namespace crossval {
 
-/// "model/bundled.gguf": in the folder that CROSSVAL_FIXTURES names, else in share/crossval beside the program's
-/// folder, as installed and in a build folder. Throws InputError that says where it looked.
+/// "model/bundled.gguf": in the folder that CROSSVAL_FIXTURES names, else in share/crossval beside the
+/// program's folder, as installed and in a build folder. Throws InputError that says where it looked.
 std::filesystem::path find_fixture(std::string_view name);
 
 }  // namespace crossval

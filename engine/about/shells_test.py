@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-TIMEOUT = 30
+TIMEOUT = 120
 START = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "zsh": ["zsh", "-f", "-i"],
