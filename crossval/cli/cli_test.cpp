@@ -130,6 +130,58 @@ TEST_F(Cli, ListPrintsThePlan) {
   EXPECT_EQ(std::count(second.output.begin(), second.output.end(), '\n'), 1);
 }
 
+TEST_F(Cli, AShardIsTakenFromTheEnvironmentAndSaid) {
+  const std::string list = "list --prompts " + kSmoke;
+  const Result slurm = crossval(
+      list, "SLURM_ARRAY_TASK_ID=1 SLURM_ARRAY_TASK_COUNT=2 SLURM_ARRAY_TASK_MIN=0 SLURM_ARRAY_TASK_MAX=1");
+  EXPECT_EQ(slurm.exit_code, 0);
+  EXPECT_NE(slurm.output.find("shard 1/2 (counted from 0), from SLURM_ARRAY_TASK_ID: 1 of 3 cases"),
+            std::string::npos)
+      << slurm.output;
+  EXPECT_EQ(crossval(list + " --shard 0/1", "CI_NODE_INDEX=2 CI_NODE_TOTAL=2").output, crossval(list).output);
+  EXPECT_EQ(crossval(list, "CI_NODE_INDEX=3 CI_NODE_TOTAL=2").exit_code, 2);
+  EXPECT_EQ(crossval(main_job("never"), "JOB_COMPLETION_INDEX=1").exit_code, 2);
+  EXPECT_FALSE(fs::exists(folder_ / "never"));
+  const json plan = json::parse(crossval(list + " --json").output);
+  EXPECT_EQ(plan["cases"].size(), 3u);
+  EXPECT_EQ(plan["plan"]["cases"], 3);
+}
+
+// What Bazel asks of a test: its part, the file that says so, the results where it looks for them.
+TEST_F(Cli, BazelsProtocolIsHeeded) {
+  const Result r = crossval(
+      "--model " + kModel + " --prompts " + kSmoke + " --max-tokens 1 --taps none --quiet",
+      "TEST_TOTAL_SHARDS=3 TEST_SHARD_INDEX=2 TEST_SHARD_STATUS_FILE=" + path("status") +
+          " XML_OUTPUT_FILE=" + path("test.xml") + " TEST_UNDECLARED_OUTPUTS_DIR=" + path("outputs"));
+  EXPECT_LE(r.exit_code, 1) << r.output;  // one token is not always the answer
+  EXPECT_TRUE(fs::exists(folder_ / "status"));
+  const fs::path report = "outputs/crossval-report";
+  EXPECT_EQ(crossval::slurp(folder_ / "test.xml"), crossval::slurp(folder_ / report / "junit.xml"));
+  EXPECT_EQ(records(report)[0]["shard"], json({{"index", 2}, {"count", 3}, {"from", "TEST_SHARD_INDEX"}}));
+  EXPECT_EQ(crossval(main_job("r") + " --filter add-2-2 --max-tokens 1", "XML_OUTPUT_FILE=/nowhere/test.xml")
+                .exit_code,
+            4);
+}
+
+TEST_F(Cli, WhatMergeRefusesHasItsExitCode) {
+  const std::string few = " --max-tokens 1 --taps none";
+  for (const char* shard : {"0", "1"})
+    ASSERT_LE(crossval(main_job(shard) + few + " --shard " + shard + "/2").exit_code, 1);
+  ASSERT_LE(crossval(main_job("other") + " --max-tokens 2 --taps none --shard 1/2").exit_code, 1);
+  const auto join = [&](const std::string& shards) {
+    std::string folders;
+    for (std::size_t at = 0; at < shards.size(); at = shards.find(' ', at) + 1) {
+      folders += path(shards.substr(at, shards.find(' ', at) - at)) + " ";
+      if (shards.find(' ', at) == std::string::npos) break;
+    }
+    return crossval("merge " + folders + "--out " + path("joint")).exit_code;
+  };
+  EXPECT_LE(join("0 1"), 1);
+  EXPECT_EQ(join("0"), 4);        // a shard is missing
+  EXPECT_EQ(join("0 0 1"), 2);    // one is given twice
+  EXPECT_EQ(join("0 other"), 3);  // of another run
+}
+
 TEST_F(Cli, RenderWritesTheReportsAgain) {
   ASSERT_EQ(crossval(main_job("r")).exit_code, 0);
   fs::remove(folder_ / "r" / "index.html");

@@ -5,12 +5,27 @@
 
 #include "crossval/cli/commands.h"
 #include "crossval/cli/run_flags.h"
+#include "crossval/records/record_file.h"
 #include "crossval/run/noise_gates.h"
+#include "crossval/run/progress.h"
 #include "crossval/run/record.h"
 #include "crossval/run/run.h"
+#include "engine/error.h"
 #include "reports/escape.h"
 
 namespace crossval {
+namespace {
+
+// Bazel names the file in which it looks for a test's results.
+void hand_over(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::error_code error;
+  std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing, error);
+  if (error)
+    throw bitnet::SystemError(to.string() + ": cannot be written: " + error.message() +
+                              "; XML_OUTPUT_FILE names it");
+}
+
+}  // namespace
 
 void add_run(CLI::App& app, Outcome& outcome, const std::string& command_line) {
   CLI::App* command =
@@ -24,9 +39,14 @@ void add_run(CLI::App& app, Outcome& outcome, const std::string& command_line) {
   command->add_option("--out", run_flags.out, "folder of the report")->type_name("DIR");
   add_sides(*command, *flags);
   command->add_flag("--resume", run_flags.resume, "finish an interrupted run in --out");
-  command->callback([flags, &outcome] {
-    const RunResult result = run(flags->checked());
+  command->callback([flags, command, &outcome] {
+    const Environment environment = process_environment();
+    if (const auto folder = environment("TEST_UNDECLARED_OUTPUTS_DIR"); folder && !command->count("--out"))
+      flags->run.out = std::filesystem::path(*folder) / flags->run.out;
+    const RunResult result = run(flags->checked(environment));
     const auto& out = flags->run.out;
+    if (const auto file = environment("XML_OUTPUT_FILE"); file && !file->empty())
+      hand_over(out / "junit.xml", *file);
     std::cout << result.claim << "\n"
               << reports::escape_terminal(result.headline) << "\n"
               << "report: " << (out / "index.html").string() << "\n";
@@ -72,15 +92,39 @@ void add_record(CLI::App& app, Outcome& outcome, const std::string& command_line
   });
 }
 
+namespace {
+
+nlohmann::json plan_record(const Suite& suite, const RunOptions& options, const Selection& selection) {
+  nlohmann::json ids = nlohmann::json::array();
+  for (const Case& c : selection.cases) ids.push_back(c.id);
+  nlohmann::json record = {{"schema", "crossval.plan/1"},
+                           {"suite", {{"sha256", suite.sha256}, {"cases", suite.cases.size()}}},
+                           {"filter", options.filter},
+                           {"shard", to_json(options.shard)},
+                           {"plan", {{"cases", selection.planned}, {"sha256", selection.sha256}}},
+                           {"cases", ids}};
+  put_text(record["suite"], "path", suite.path);
+  return record;
+}
+
+}  // namespace
+
 void add_list(CLI::App& app, Outcome& outcome) {
   CLI::App* command = app.add_subcommand("list", "print the plan: the ids of the cases, one per line");
   auto flags = std::make_shared<Flags>();
   command->add_option("--prompts", flags->run.prompts, "suite of prompts")->required()->type_name("FILE");
   add_selection(*command, *flags);
-  command->callback([flags, &outcome] {
-    const RunOptions options = flags->checked();
-    for (const Case& c : select_cases(load_suite(options.prompts), options.filter, options.shard))
-      std::cout << reports::escape_terminal(c.id) << "\n";
+  auto as_json = std::make_shared<bool>(false);
+  command->add_flag("--json", *as_json, "ids as they are, with the hashes of suite and plan");
+  command->callback([flags, as_json, &outcome] {
+    const RunOptions options = flags->checked(process_environment());
+    const Suite suite = load_suite(options.prompts);
+    const Selection selection = select_cases(suite, options.filter, options.shard);
+    if (*as_json)
+      std::cout << line_of(plan_record(suite, options, selection));
+    else
+      for (const Case& c : selection.cases) std::cout << reports::escape_terminal(c.id) << "\n";
+    if (options.shard.count > 1 && flags->shard.empty()) say({describe(options.shard, selection)});
     outcome.exit_code = 0;
   });
 }

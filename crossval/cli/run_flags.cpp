@@ -4,7 +4,7 @@
 
 namespace crossval {
 
-RunOptions Flags::checked() {
+RunOptions Flags::checked(const Environment& environment) {
   if (tokens_from == "reference")
     run.tokens_from = TokensFrom::reference;
   else if (tokens_from == "candidate")
@@ -13,7 +13,12 @@ RunOptions Flags::checked() {
     run.tokens_from = TokensFrom::suite;
   else
     throw bitnet::InputError("--tokens-from " + tokens_from + ": must be reference, candidate or suite");
-  run.shard = parse_shard(shard);
+  if (!shard.empty()) {
+    run.shard = parse_shard(shard);
+  } else if (environment) {
+    run.shard = shard_from(environment);
+    acknowledge_shard(environment);
+  }
   if (values == "sha256")
     run.trace_values = TraceValues::sha256;
   else if (values != "full")
@@ -32,7 +37,10 @@ void add_model_and_suite(CLI::App& command, Flags& flags) {
 
 void add_selection(CLI::App& command, Flags& flags) {
   command.add_option("--filter", flags.run.filter, "glob on case ids")->type_name("GLOB");
-  command.add_option("--shard", flags.shard, "run the I-th of N parts of the suite, I from 0")
+  command
+      .add_option("--shard", flags.shard,
+                  "run the I-th of N parts of the suite, I from 0; without it, the part that GoogleTest, "
+                  "Bazel, Slurm, Kubernetes or GitLab ask for by their variables (run, list)")
       ->type_name("I/N");
 }
 

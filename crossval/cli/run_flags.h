@@ -12,11 +12,12 @@ namespace crossval {
 struct Flags {
   RunOptions run;
   std::string tokens_from = "reference";
-  std::string shard = "0/1";
+  std::string shard;  // empty: not given
   std::string values = "full";
 
-  /// Throws InputError.
-  RunOptions checked();
+  /// Without --shard the part is the one that `environment` asks for, where that is looked at. Throws
+  /// InputError.
+  RunOptions checked(const Environment& environment = {});
 };
 
 void add_model_and_suite(CLI::App& command, Flags& flags);

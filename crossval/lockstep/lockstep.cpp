@@ -112,6 +112,7 @@ void Lockstep::reset(const GateSet* gates) {
   if (sides_.noise) sides_.noise->reset();
   for (Fed& fed : fed_) fed.inputs.reset();
   asked_ = 0;
+  for (auto& [tap, nonzero] : nonzero_) nonzero = false;
   noise_ = plan_.recorded_noise.value_or(SelfNoise{});
 }
 

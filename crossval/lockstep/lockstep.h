@@ -146,7 +146,7 @@ class Lockstep {
     double local = 0;  // the arbiter's included
   };
   const Seconds& seconds() const { return seconds_; }
-  /// Taps that were zero in every value on both sides in everything seen so far.
+  /// Taps that were zero in every value on both sides since the last `reset`.
   std::vector<TapId> always_zero() const;
 
  private:

@@ -25,12 +25,19 @@ RecordFile::~RecordFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void RecordFile::append(const nlohmann::json& record) {
+std::string line_of(const nlohmann::json& record) {
   // Texts that may not be UTF-8 have their `_b64` twin; whatever else slips through must not lose the record.
-  const std::string line = record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+void RecordFile::append(const nlohmann::json& record) {
+  append_lines(line_of(record));
+}
+
+void RecordFile::append_lines(std::string_view lines) {
   std::size_t written = 0;
-  while (written < line.size()) {
-    const ssize_t n = ::write(descriptor_, line.data() + written, line.size() - written);
+  while (written < lines.size()) {
+    const ssize_t n = ::write(descriptor_, lines.data() + written, lines.size() - written);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       const int error = n < 0 ? errno : ENOSPC;
@@ -42,7 +49,7 @@ void RecordFile::append(const nlohmann::json& record) {
     }
     written += static_cast<std::size_t>(n);
   }
-  bytes_ += static_cast<std::int64_t>(line.size());
+  bytes_ += static_cast<std::int64_t>(lines.size());
 }
 
 nlohmann::json json_number(double value) {

@@ -20,6 +20,8 @@ class RecordFile {
   /// Writes one line. When the disk is full a half-written line is taken back and SystemError is thrown; the
   /// file holds whole records then.
   void append(const nlohmann::json& record);
+  /// Writes whole lines, each with its line feed; the same holds for them together.
+  void append_lines(std::string_view lines);
 
  private:
   std::filesystem::path path_;
@@ -27,6 +29,8 @@ class RecordFile {
   std::int64_t bytes_ = 0;
 };
 
+/// A record as a line of the file.
+std::string line_of(const nlohmann::json& record);
 /// A number that JSON may not be able to say: "nan", "inf", "-inf" as strings.
 nlohmann::json json_number(double value);
 /// Sets record[key], or record[key + "_b64"] when the text is not UTF-8.

@@ -166,7 +166,6 @@ void CaseRunner::run_steps(const PlannedCase& planned, Outcome& outcome, std::st
 
   lockstep_.reset(spec.gates ? &*spec.gates : nullptr);
   for (std::int64_t step = 0;; ++step) {
-    outcome.steps.push_back(fed);
     outcome.tally.planned += lockstep_.comparisons_per_step();
     if (step == 0 && canary_ && !canary_out_ && (canary_due_ = canary_due_ || canary_->case_id == spec.id))
       lockstep_.release(canary_->probe);
@@ -285,6 +284,8 @@ CaseRunner::Outcome CaseRunner::run(const PlannedCase& planned, Participant& ref
         {"failed", outcome.tally.failed},
         {"first_failure", outcome.tally.first_failure},
         {"guilty", outcome.tally.guilty}};
+    if (outcome.tally.made > 0)
+      for (const TapId tap : lockstep_.always_zero()) record["zero_taps"].push_back(bitnet::to_string(tap));
     if (!outcome.tally.rounding.empty()) record["rounding"] = outcome.tally.rounding;
     if (lockstep_.noise().measured) record["self_noise"] = to_json(lockstep_.noise());
     put_text(record, "answer", answer);

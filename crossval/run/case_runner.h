@@ -37,7 +37,6 @@ class CaseRunner {
     std::string problem;    // why the case is INCOMPARABLE or INVALID
     nlohmann::json
         tokens_differ;  // {"who", "likeness"} where a side makes other ids of the prompt, else null
-    std::vector<std::vector<Token>> steps;  // what both sides were fed
   };
   /// Released in the first step of its case; at once, where that has been before.
   void carry(const Canary& canary, bool due) {

@@ -1,15 +1,21 @@
 #include "crossval/run/merge.h"
 
 #include <algorithm>
-#include <fstream>
-#include <functional>
+#include <map>
 #include <optional>
+#include <set>
+#include <string_view>
+#include <unordered_map>
 
 #include "crossval/records/record_file.h"
+#include "crossval/run/coverage.h"
 #include "crossval/run/noise_json.h"
 #include "crossval/run/output.h"
+#include "crossval/run/plan.h"
+#include "crossval/run/settle.h"
 #include "crossval/run/totals.h"
 #include "engine/error.h"
+#include "reports/line_reader.h"
 #include "reports/render.h"
 
 namespace crossval {
@@ -19,115 +25,410 @@ namespace fs = std::filesystem;
 using bitnet::InputError;
 using nlohmann::json;
 
-void for_each_record(const fs::path& path, const std::function<void(json&&)>& f) {
-  std::ifstream in(path);
-  if (!in) throw InputError(path.string() + ": cannot be read; is this the folder of a shard's results?");
-  std::string line;
-  while (std::getline(in, line)) {
-    json record = json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!record.is_object())
-      throw InputError(path.string() + ": holds a line that is no record; finish the shard with --resume");
-    f(std::move(record));
+enum class Kind { comparison, tokens, other };
+
+// By its text: most lines are comparisons, and those need no parsing. In a JSON text a quoted quote has a
+// backslash before it, so nothing within a string looks like this.
+Kind kind_of(std::string_view line) {
+  if (line.find("\"type\":\"comparison\"") != std::string_view::npos) return Kind::comparison;
+  if (line.find("\"type\":\"tokens\"") != std::string_view::npos) return Kind::tokens;
+  return Kind::other;
+}
+
+bool says(std::string_view line, std::string_view verdict) {
+  return line.find("\"verdict\":\"" + std::string(verdict) + "\"") != std::string_view::npos;
+}
+
+json parse(std::string_view line, const reports::LineReader& lines) {
+  json record = json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!record.is_object())
+    throw Invalid(lines.path().string() + ":" + std::to_string(lines.number()) +
+                  ": is no record; the shard was interrupted or its file damaged: finish it with --resume");
+  return record;
+}
+
+// What the shards of one run have in common, by the words for it.
+std::vector<std::pair<std::string, json>> identity_of(const json& run) {
+  std::vector<std::pair<std::string, json>> identity;
+  const auto add = [&](const char* what, const char* pointer) {
+    identity.emplace_back(what, run.value(json::json_pointer(pointer), json()));
+  };
+  add("model", "/model/sha256");
+  add("reference model", "/reference_model/sha256");
+  add("suite", "/suite/sha256");
+  add("gates", "/gates/sha256");
+  add("taps", "/taps");
+  add("--filter", "/filter");
+  add("--tokens-from", "/tokens_from");
+  add("--reference-batch", "/reference_batch");
+  add("--max-tokens", "/max_tokens");
+  add("--inject", "/inject");
+  add("number of shards", "/shard/count");
+  add("plan", "/plan");
+  add("crossval version", "/crossval/version");
+  add("crossval build", "/crossval/build");
+  for (const std::string side : {"candidate", "reference"}) {
+    for (const char* key : {"name", "version", "build"})
+      identity.emplace_back(side + " " + key, run.value(json::json_pointer("/" + side + "/" + key), json()));
+    // What else our own say of themselves: all but what the machine decides and no bit depends on. What a
+    // program says may be anything.
+    json details = run.value(json::json_pointer("/" + side + "/details"), json::object());
+    const json& name = run.value(json::json_pointer("/" + side + "/name"), json());
+    if (name != "engine" && name != "emulator" && name != "oracle") continue;
+    for (const char* key : {"isa", "threads"}) details.erase(key);
+    identity.emplace_back("options of the " + side, details);
   }
+  return identity;
+}
+
+std::string shown(const json& value) {
+  const std::string text = value.is_string() ? value.get<std::string>() : line_of(value);
+  return text.size() <= 80 ? text.substr(0, text.find('\n')) : text.substr(0, 80) + "...";
+}
+
+// "2, 5 and 7", the first 20.
+std::string listed(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 20;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i)
+    text += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
+  if (names.size() > kShown) text += " and " + std::to_string(names.size() - kShown) + " more";
+  return text;
 }
 
 struct ShardFile {
   fs::path path;
-  json run;
-  std::vector<std::string> plan;
-  json summary;
   std::int64_t index = 0;
+  std::vector<std::string> plan;
+  json located;
 };
 
-ShardFile open_shard(const fs::path& folder) {
-  ShardFile shard{.path = folder / "results.jsonl", .run = {}, .plan = {}, .summary = {}};
-  for_each_record(shard.path, [&](json&& record) {
+// What all shards together hold, gathered before anything is written.
+struct Joint {
+  json run;  // of the shard that was read first
+  fs::path first;
+  std::vector<std::pair<std::string, json>> identity;
+  std::set<json> hosts;
+  SelfNoise noise;
+  bool canary_missed = false;
+  std::vector<GateCoverage> coverage;
+};
+
+void check_identity(const fs::path& path, const json& run, Joint& joint) {
+  if (joint.run.is_null()) {
+    joint.run = run;
+    joint.first = path;
+    joint.identity = identity_of(run);
+  }
+  const auto identity = identity_of(run);
+  for (std::size_t i = 0; i < std::min(identity.size(), joint.identity.size()); ++i)
+    if (identity[i] != joint.identity[i])
+      throw Incomparable(path.string() + ": is of another run: its " + identity[i].first + " is " +
+                         shown(identity[i].second) + ", that of " + joint.first.string() + " is " +
+                         shown(joint.identity[i].second));
+  if (joint.hosts.size() < 20) joint.hosts.insert(run.value("host", json::object()));
+}
+
+// The gates of all shards are the same ones.
+void add_coverage(const json& summary, Joint& joint) {
+  const json gates = summary.value("coverage", json::array());
+  joint.coverage.resize(std::max(joint.coverage.size(), gates.size()));
+  for (std::size_t i = 0; i < gates.size(); ++i) {
+    GateCoverage& all = joint.coverage[i];
+    all.gate = gates[i].at("gate");
+    all.compared += gates[i].at("compared").get<std::int64_t>();
+    all.min_compared = gates[i].at("min_compared");
+  }
+}
+
+// Reads a shard once and checks that it is finished and holds its own plan, each case once.
+ShardFile open_shard(const fs::path& folder, Joint& joint) {
+  ShardFile shard{.path = folder / "results.jsonl", .index = 0, .plan = {}, .located = {}};
+  if (!fs::exists(shard.path))
+    throw InputError(shard.path.string() + ": cannot be read; is this the folder of a shard's results?");
+  reports::LineReader lines(shard.path);
+  bool begun = false, ended = false;
+  std::unordered_map<std::string, bool> done;  // by id of the plan
+  std::string_view line;
+  while (lines.next(line)) {
+    if (kind_of(line) != Kind::other) {
+      if (!line.starts_with('{') || !line.ends_with('}')) parse(line, lines);  // says what is wrong
+      continue;
+    }
+    const json record = parse(line, lines);
     const std::string type = record.value("type", "");
-    if (type == "run")
-      shard.run = std::move(record);
-    else if (type == "plan")
-      shard.plan = record.at("cases").get<std::vector<std::string>>();
-    else if (type == "summary")
-      shard.summary = std::move(record);
-  });
-  if (shard.run.is_null() || shard.run.value("schema", "") != "crossval.results/1")
-    throw InputError(shard.path.string() + ": is no crossval.results/1 file");
-  if (shard.summary.is_null())
-    throw InputError(shard.path.string() +
-                     ": has no summary: the shard did not finish; finish it with --resume");
-  shard.index = shard.run.at("shard").at("index").get<std::int64_t>();
+    if (type == "run") {
+      if (record.value("schema", "") != "crossval.results/1" || !record.contains("plan"))
+        throw InputError(shard.path.string() + ": is no crossval.results/1 file of this build; run it again");
+      begun = true;
+      check_identity(shard.path, record, joint);
+      shard.index = record.at("shard").at("index").get<std::int64_t>();
+    } else if (!begun) {
+      break;
+    } else if (type == "plan") {
+      for (const json& id : record.at("cases")) {
+        shard.plan.push_back(id);
+        done.emplace(id, false);
+      }
+    } else if (type == "case") {
+      const std::string id = record.at("id");
+      const auto planned = done.find(id);
+      if (planned == done.end())
+        throw Invalid(shard.path.string() + ": holds case `" + id + "`, which its plan does not");
+      if (planned->second) throw Invalid(shard.path.string() + ": case `" + id + "` is there twice");
+      planned->second = true;
+      if (record.contains("self_noise")) joint.noise.merge(noise_from_json(record["self_noise"]));
+    } else if (type == "canary") {
+      joint.canary_missed = joint.canary_missed || !record.value("caught", false);
+    } else if (type == "summary") {
+      ended = true;
+      shard.located = record.value("located", json());
+      add_coverage(record, joint);
+    }
+  }
+  if (!begun) throw InputError(shard.path.string() + ": is no crossval.results/1 file");
+  std::vector<std::string> missing;
+  for (const std::string& id : shard.plan)
+    if (!done.at(id)) missing.push_back("`" + id + "`");
+  if (!ended || !missing.empty())
+    throw Invalid(shard.path.string() + ": the shard did not finish" +
+                  (missing.empty() ? "" : ": no verdict for " + listed(missing)) +
+                  "; finish it with --resume");
   return shard;
 }
+
+// Each index once, all there, and their plans the whole. The ids in the order of the suite.
+std::vector<std::string_view> check_union(std::vector<ShardFile>& shards, const Joint& joint) {
+  std::ranges::sort(shards, {}, &ShardFile::index);
+  const auto count = joint.run.at("shard").at("count").get<std::int64_t>();
+  std::vector<std::string> missing;
+  std::int64_t next = 0;
+  for (const ShardFile& shard : shards) {
+    if (shard.index < next)
+      throw InputError(shard.path.string() + ": shard " + std::to_string(shard.index) + " was given twice");
+    for (; next < shard.index; ++next) missing.push_back(std::to_string(next));
+    ++next;
+  }
+  for (; next < count; ++next) missing.push_back(std::to_string(next));
+  if (!missing.empty())
+    throw Invalid((missing.size() == 1 ? "shard " : "shards ") + listed(missing) + " of " +
+                  std::to_string(count) + (missing.size() == 1 ? " is" : " are") +
+                  " missing; run with --shard " + missing.front() + "/" + std::to_string(count) +
+                  ", then merge again");
+  // Cases were dealt out in turn; taking them back in turn gives the order of the suite.
+  std::vector<std::string_view> ids;
+  for (std::size_t k = 0, before = 1; before != ids.size(); ++k) {
+    before = ids.size();
+    for (const ShardFile& shard : shards)
+      if (k < shard.plan.size()) ids.push_back(shard.plan[k]);
+  }
+  const json& plan = joint.run.at("plan");
+  if (plan.at("cases") != ids.size() || plan.at("sha256") != hash_of_plan(ids))
+    throw Invalid("the shards together are not the plan: it has " + shown(plan.at("cases")) +
+                  " cases, and they " + std::to_string(ids.size()) +
+                  (plan.at("cases") == ids.size() ? ", but others or in another order" : "") +
+                  "; run the shards again");
+  return ids;
+}
+
+// Lines on their way to the joint file.
+class Lines {
+ public:
+  explicit Lines(RecordFile& file) : file_(file) {}
+  void add_line(std::string_view line) {
+    buffer_.append(line).append("\n");
+    if (buffer_.size() > (std::size_t{1} << 20)) flush();
+  }
+  void add_record(const json& record) {
+    buffer_ += line_of(record);
+    if (buffer_.size() > (std::size_t{1} << 20)) flush();
+  }
+  void flush() {
+    file_.append_lines(buffer_);
+    buffer_.clear();
+  }
+
+ private:
+  RecordFile& file_;
+  std::string buffer_;
+};
+
+// A case some of whose comparisons or tokens did not pass, or were judged by the self-noise.
+struct OpenCase {
+  std::int64_t failed = 0, explained = 0, unexplained = 0;  // by the shard's self-noise
+  json first_failure;                                       // of those that no noise excuses
+  bool settled = false;
+  Settlement now;
+};
+
+// Copies the records of the shards, judged by the self-noise of all.
+class Joining {
+ public:
+  Joining(RecordFile& file, const Joint& joint, const std::vector<std::string_view>& plan)
+      : lines_(file), joint_(joint) {
+    for (std::size_t i = 0; i < plan.size(); ++i) place_.emplace(plan[i], i);
+    totals_.coverage = joint.coverage;
+  }
+
+  void add(const ShardFile& shard) {
+    reports::LineReader lines(shard.path);
+    std::string_view line;
+    while (lines.next(line)) {
+      switch (kind_of(line)) {
+        case Kind::comparison:
+          add_comparison(line, lines);
+          break;
+        case Kind::tokens:
+          if (!joint_.noise.measured || says(line, "PASS"))
+            lines_.add_line(line);
+          else
+            add_tokens(parse(line, lines));
+          break;
+        case Kind::other:
+          add_other(parse(line, lines));
+          break;
+      }
+    }
+  }
+
+  // The end of the run.
+  Totals finish(const std::vector<ShardFile>& shards) {
+    if (joint_.canary_missed) totals_.verdict = Verdict::invalid;
+    if (first_) {
+      totals_.tally.first_failure = first_->failure;
+      totals_.tally.guilty = first_guilty_ ? first_guilty_->failure : json();
+    }
+    // Where the sides part was looked for in every shard that failed: that of the first failure counts.
+    const ShardFile* chosen = nullptr;
+    for (const ShardFile& shard : shards) {
+      if (shard.located.is_null()) continue;
+      if (!chosen) chosen = &shard;
+      if (first_ && shard.located.value("case", "") == first_->failure.value("case", "")) {
+        chosen = &shard;
+        break;
+      }
+    }
+    if (chosen && totals_.verdict != Verdict::pass) totals_.locate(chosen->located);
+    for (const auto& [verdict, reason] : coverage_complaints(totals_, /*part=*/false)) {
+      totals_.verdict = worse(totals_.verdict, verdict);
+      lines_.add_record({{"type", "skip"}, {"count", 0}, {"reason", reason}});
+    }
+    for (const auto& [who, seconds] : seconds_)
+      lines_.add_record(
+          {{"type", "perf"}, {"participant", who.first}, {"what", who.second}, {"seconds", seconds}});
+    lines_.add_record(summary_record(totals_, joint_.noise));
+    lines_.flush();
+    return totals_;
+  }
+
+ private:
+  // Which of several cases is told first: as in a single run, one that no noise had to judge, then the order
+  // of the suite.
+  struct Told {
+    bool settled;
+    std::size_t place;
+    json failure;
+    bool before(const std::optional<Told>& other) const {
+      return !other || std::pair(settled, place) < std::pair(other->settled, other->place);
+    }
+  };
+
+  void add_comparison(std::string_view line, const reports::LineReader& lines) {
+    const bool by_noise = joint_.noise.measured && judged_by_noise(line);
+    if (!by_noise && !says(line, "FAIL")) return lines_.add_line(line);
+    json record = parse(line, lines);
+    OpenCase& open = open_[record.at("case")];
+    if (!by_noise) {
+      if (open.first_failure.is_null()) open.first_failure = place_of(record);
+      return lines_.add_line(line);
+    }
+    open.settled = true;
+    open.failed += record.at("verdict") == to_string(Verdict::fail);
+    open.now.judge_comparison(record, joint_.noise);
+    lines_.add_record(record);
+  }
+
+  void add_tokens(json record) {
+    OpenCase& open = open_[record.at("case")];
+    open.settled = true;
+    ++(record.at("verdict") == "EXPLAINED" ? open.explained : open.unexplained);
+    open.now.judge_tokens(record, joint_.noise);
+    lines_.add_record(record);
+  }
+
+  void add_case(json record) {
+    const std::string id = record.at("id");
+    OpenCase open;
+    if (const auto found = open_.extract(id)) open = found.mapped();
+    if (open.settled) {
+      const auto take_back = [](json& count, std::int64_t n) { count = count.get<std::int64_t>() - n; };
+      take_back(record["failed"], open.failed);
+      take_back(record["flips"]["explained"], open.explained);
+      take_back(record["flips"]["unexplained"], open.unexplained);
+      record["first_failure"] = open.first_failure;
+      open.now.apply(record);
+    }
+    totals_.add(record);
+    const auto tell = [&](const char* key, std::optional<Told>& first) {
+      if (!record.contains(key) || record.at(key).is_null()) return;
+      Told told{open.settled, place_.at(id), record.at(key)};
+      if (!told.before(first)) return;
+      told.failure["case"] = id;
+      first = std::move(told);
+    };
+    tell("first_failure", first_);
+    tell("guilty", first_guilty_);
+    lines_.add_record(record);
+  }
+
+  void add_other(json record) {
+    const std::string type = record.value("type", "");
+    if (type == "case") {
+      add_case(std::move(record));
+    } else if (type == "perf") {
+      if (record.at("seconds").is_number())
+        seconds_[{record.value("participant", ""), record.value("what", "")}] +=
+            record.at("seconds").get<double>();
+    } else if (type == "run" || type == "plan" || type == "summary") {
+      return;
+    } else if (type != "skip" || !record.value("reason", "").starts_with("coverage: ")) {
+      lines_.add_record(record);  // the coverage is judged anew
+    }
+  }
+
+  Lines lines_;
+  const Joint& joint_;
+  std::unordered_map<std::string_view, std::size_t> place_;  // of a case in the plan
+  std::unordered_map<std::string, OpenCase> open_;
+  std::map<std::pair<std::string, std::string>, double> seconds_;
+  std::optional<Told> first_, first_guilty_;
+  Totals totals_;
+};
 
 }  // namespace
 
 RunResult merge(const std::vector<fs::path>& folders, const fs::path& out) {
+  Joint joint;
   std::vector<ShardFile> shards;
   shards.reserve(folders.size());
-  for (const fs::path& folder : folders) shards.push_back(open_shard(folder));
-  std::sort(shards.begin(), shards.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
-  const json& first = shards.front().run;
-  const auto count = first.at("shard").at("count").get<std::int64_t>();
-  for (std::size_t i = 0; i < shards.size(); ++i) {
-    const json& run = shards[i].run;
-    for (const char* pointer :
-         {"/model/sha256", "/reference_model/sha256", "/suite/sha256", "/gates/sha256", "/taps", "/filter",
-          "/tokens_from", "/reference_batch", "/shard/count", "/candidate/name", "/reference/name"}) {
-      const json::json_pointer at{pointer};
-      if (run.value(at, json()) != first.value(at, json()))
-        throw InputError(shards[i].path.string() + ": differs from the other shards in " + (pointer + 1));
-    }
-    if (i > 0 && shards[i].index == shards[i - 1].index)
-      throw InputError(shards[i].path.string() + ": shard " + std::to_string(shards[i].index) +
-                       " was given twice");
+  for (const fs::path& folder : folders) {
+    std::error_code ignored;
+    if (fs::equivalent(folder, out, ignored))
+      throw InputError(out.string() + ": --out is one of the shards; name another folder");
+    shards.push_back(open_shard(folder, joint));
   }
-  for (std::int64_t i = 0; i < count; ++i)
-    if (static_cast<std::size_t>(i) >= shards.size() || shards[static_cast<std::size_t>(i)].index != i)
-      throw InputError("shard " + std::to_string(i) + " of " + std::to_string(count) +
-                       " is missing; run it, then merge again");
+  const std::vector<std::string_view> plan = check_union(shards, joint);
 
   prepare_output(out, false);
   RecordFile results(out / "results.jsonl", /*append=*/false);
-  json run = first;
-  run["shard"] = {{"index", 0}, {"count", 1}};
+  json run = joint.run;
+  run["shard"] = {{"index", 0}, {"count", 1}, {"from", ""}};
+  run["merged"] = {{"shards", shards.size()}, {"hosts", joint.hosts}};
   results.append(run);
-  // Cases were dealt out in turn; taking them back in turn gives the order of the suite.
-  json plan = json::array();
-  for (std::size_t k = 0;; ++k) {
-    bool any = false;
-    for (const ShardFile& shard : shards)
-      if (k < shard.plan.size()) {
-        plan.push_back(shard.plan[k]);
-        any = true;
-      }
-    if (!any) break;
-  }
   results.append({{"type", "plan"}, {"cases", plan}});
-
-  Totals totals;
-  SelfNoise noise;
-  std::size_t cases = 0;
-  for (const ShardFile& shard : shards) {
-    for_each_record(shard.path, [&](json&& record) {
-      const std::string type = record.value("type", "");
-      if (type == "run" || type == "plan" || type == "summary") return;
-      if (type == "case") {
-        totals.add(record);
-        ++cases;
-        if (record.contains("self_noise")) noise.merge(noise_from_json(record["self_noise"]));
-      }
-      results.append(record);
-    });
-    // A shard may be worse than its cases: coverage is judged per run.
-    totals.verdict = worse(totals.verdict, verdict_from(shard.summary.at("verdict")));
-    if (totals.located.is_null() && shard.summary.contains("located") &&
-        !shard.summary.at("located").is_null())
-      totals.locate(shard.summary.at("located"));
-  }
-  if (cases != plan.size())
-    throw InputError("the shards planned " + std::to_string(plan.size()) + " cases but hold " +
-                     std::to_string(cases) + "; finish them with --resume");
-  results.append(summary_record(totals, noise));
+  Joining joining(results, joint, plan);
+  for (const ShardFile& shard : shards) joining.add(shard);
+  const Totals totals = joining.finish(shards);
   return result_of(reports::render(out / "results.jsonl", out), totals, run.at("claim"));
 }
 

@@ -162,7 +162,7 @@ std::string name_of(const Participant& participant) {
 
 void record_noise(const RunOptions& options, const std::vector<std::string>& builds) {
   const Suite suite = load_suite(options.prompts);
-  const std::vector<Case> cases = select_cases(suite, options.filter, options.shard);
+  const std::vector<Case> cases = select_cases(suite, options.filter, options.shard).cases;
   std::vector<ParticipantSpec> specs = {parse_participant(options.reference)};
   for (const std::string& build : builds) specs.push_back(parse_participant(build));
   for (const ParticipantSpec& spec : specs)

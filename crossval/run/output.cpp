@@ -1,5 +1,6 @@
 #include "crossval/run/output.h"
 
+#include <algorithm>
 #include <fstream>
 #include <span>
 
@@ -13,10 +14,29 @@ namespace fs = std::filesystem;
 using bitnet::InputError;
 using nlohmann::json;
 
-constexpr const char* kFiles[] = {"results.jsonl", "pending.jsonl", "report.json",
-                                  "junit.xml",     "summary.md",    "index.html"};
+constexpr const char* kFiles[] = {"results.jsonl", "results.jsonl.tmp", "pending.jsonl", "report.json",
+                                  "junit.xml",     "summary.md",        "index.html"};
+
+// Lines with their line feed, up to `enough`.
+int whole_lines(const fs::path& path, int enough) {
+  std::ifstream in(path);
+  std::string line;
+  int lines = 0;
+  while (lines < enough && std::getline(in, line) && !in.eof()) ++lines;
+  return lines;
+}
+
+// A run of ours that was killed before its first record stood there whole.
+bool is_unbegun(const fs::path& out) {
+  for (const auto& entry : fs::directory_iterator(out))
+    if (std::ranges::find(kFiles, entry.path().filename()) == std::end(kFiles)) return false;
+  std::ifstream in(out / "results.jsonl");
+  return in && (in.peek() == std::ifstream::traits_type::eof() || in.peek() == '{') &&
+         whole_lines(out / "results.jsonl", 1) == 0;
+}
 
 bool is_report(const fs::path& out) {
+  if (is_unbegun(out)) return true;
   std::ifstream in(out / "results.jsonl");
   std::string line;
   if (!in || !std::getline(in, line)) return false;
@@ -48,12 +68,14 @@ void remove_files(const fs::path& out, std::span<const char* const> files) {
 
 }  // namespace
 
-void prepare_output(const fs::path& out, bool resume) {
+bool prepare_output(const fs::path& out, bool resume) {
   std::error_code error;
   if (resume && (!fs::exists(out, error) || (fs::is_directory(out, error) && fs::is_empty(out, error))))
     throw InputError(out.string() + ": --resume: there is nothing to resume");
   prepare_folder(out, is_report, "crossval report");
+  resume = resume && whole_lines(out / "results.jsonl", 2) == 2;  // its run and its plan
   if (!resume) remove_files(out, kFiles);
+  return resume;
 }
 
 void prepare_selftest_output(const fs::path& out) {

@@ -12,8 +12,9 @@
 namespace crossval {
 
 /// Makes the folder ready: an earlier crossval report in it is removed (unless it is resumed), anything else
-/// there is an InputError and stays untouched.
-void prepare_output(const std::filesystem::path& out, bool resume);
+/// there is an InputError and stays untouched. Returns whether there is something to resume: a run that was
+/// killed before its first record stood there left nothing.
+bool prepare_output(const std::filesystem::path& out, bool resume);
 
 /// The same for the folder of a selftest.
 void prepare_selftest_output(const std::filesystem::path& out);

@@ -1,11 +1,11 @@
 #include "crossval/run/plan.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "crossval/compare/gates.h"
 #include "crossval/errors.h"
 #include "crossval/mistakes/text_mistake.h"
+#include "crossval/records/sha256.h"
 #include "engine/error.h"
 #include "engine/gguf/printable.h"
 #include "engine/tokenizer/chat_template.h"
@@ -14,32 +14,36 @@ namespace crossval {
 
 using bitnet::InputError;
 
-Shard parse_shard(std::string_view text) {
-  Shard shard;
-  const auto slash = text.find('/');
-  const auto number = [&](std::string_view part, std::int64_t& out) {
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), out);
-    return error == std::errc{} && end == part.data() + part.size();
-  };
-  if (slash == std::string_view::npos || !number(text.substr(0, slash), shard.index) ||
-      !number(text.substr(slash + 1), shard.count) || shard.count < 1 || shard.index < 0 ||
-      shard.index >= shard.count)
-    throw InputError("--shard " + std::string(text.substr(0, 60)) +
-                     ": must be I/N with 0 <= I < N, for example 0/4");
-  return shard;
+Selection select_cases(const Suite& suite, const std::string& filter, const Shard& shard) {
+  std::vector<const Case*> matching;
+  for (const Case& c : suite.cases)
+    if (matches_glob(filter, c.id)) matching.push_back(&c);
+  if (matching.empty())
+    throw InputError("--filter " + filter.substr(0, 60) + ": matches no case of " + suite.path);
+  const auto planned = std::ssize(matching);
+  if (shard.index >= planned)
+    throw InputError(shard.from + ": shard " + to_string(shard) + " is empty: there are " +
+                     std::to_string(planned) + " cases; deal them out to " + std::to_string(planned) +
+                     " shards at most");
+  std::vector<std::string_view> ids;
+  ids.reserve(matching.size());
+  for (const Case* c : matching) ids.push_back(c->id);
+  Selection selection{.cases = {}, .planned = planned, .sha256 = hash_of_plan(ids)};
+  for (std::int64_t i = shard.index; i < planned; i += shard.count)
+    selection.cases.push_back(*matching[static_cast<std::size_t>(i)]);
+  return selection;
 }
 
-std::vector<Case> select_cases(const Suite& suite, const std::string& filter, const Shard& shard) {
-  std::vector<Case> chosen;
-  std::int64_t at = 0;
-  bool any = false;
-  for (const Case& c : suite.cases) {
-    if (!matches_glob(filter, c.id)) continue;
-    any = true;
-    if (at++ % shard.count == shard.index) chosen.push_back(c);
-  }
-  if (!any) throw InputError("--filter " + filter.substr(0, 60) + ": matches no case of " + suite.path);
-  return chosen;
+std::string describe(const Shard& shard, const Selection& selection) {
+  return "shard " + to_string(shard) + " (counted from 0), from " + shard.from + ": " +
+         std::to_string(selection.cases.size()) + " of " + std::to_string(selection.planned) + " cases";
+}
+
+std::string hash_of_plan(const std::vector<std::string_view>& ids) {
+  std::string text;
+  // An id may hold any character, so its length stands before it.
+  for (const std::string_view id : ids) text.append(std::to_string(id.size())).append(" ").append(id);
+  return sha256_hex(text);
 }
 
 PlannedCase plan_case(const Case& spec, const bitnet::Model& model, const std::string& suite_path) {

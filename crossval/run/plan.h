@@ -9,23 +9,29 @@
 #include <vector>
 
 #include "crossval/errors.h"
+#include "crossval/run/shard.h"
 #include "crossval/suite/suite.h"
 #include "engine/model/model.h"
 #include "reference/participant.h"
 
 namespace crossval {
 
-struct Shard {
-  std::int64_t index = 0;
-  std::int64_t count = 1;
+/// What is run of a suite, and the whole that it is a part of.
+struct Selection {
+  std::vector<Case> cases;   // of this shard
+  std::int64_t planned = 0;  // cases of all shards together
+  std::string sha256;        // of their ids: see hash_of_plan
 };
-/// "I/N", I counted from 0. Throws InputError.
-Shard parse_shard(std::string_view text);
-
 /// The cases of a suite that match the glob and fall into the shard. Cases are dealt out in turn, so that the
 /// shards of one suite and filter are disjoint and together complete. Throws InputError when the filter
-/// matches nothing.
-std::vector<Case> select_cases(const Suite& suite, const std::string& filter, const Shard& shard);
+/// matches nothing, or there are more shards than cases and this one is empty.
+Selection select_cases(const Suite& suite, const std::string& filter, const Shard& shard);
+
+/// "shard 1/4 (counted from 0), from SLURM_ARRAY_TASK_ID: 21 of 84 cases"
+std::string describe(const Shard& shard, const Selection& selection);
+
+/// Of the ids of all cases in order: by it `merge` knows that the shards together are the plan.
+std::string hash_of_plan(const std::vector<std::string_view>& ids);
 
 struct PlannedCase {
   Case spec;

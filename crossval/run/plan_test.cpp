@@ -41,6 +41,30 @@ TEST(Plan, TwoBosTokensAreKeptAndNoticed) {
   EXPECT_NE(planned.remarks[0].find("two BOS tokens"), std::string::npos) << planned.remarks[0];
 }
 
+TEST(Plan, ShardsAreDisjointAndTogetherAll) {
+  Suite suite{.path = "suite.json", .sha256 = "", .cases = {}};
+  for (int i = 0; i < 11; ++i)
+    suite.cases.push_back(case_of((i % 2 ? "odd-" : "even-") + std::to_string(i), "raw", "x"));
+  for (std::int64_t count = 1; count <= 6; ++count) {
+    std::vector<std::string> dealt(6);
+    std::string hash;
+    for (std::int64_t index = 0; index < count; ++index) {
+      const Selection part = select_cases(suite, "even-*", {index, count, "--shard"});
+      EXPECT_EQ(part.planned, 6);
+      hash = hash.empty() ? part.sha256 : hash;
+      EXPECT_EQ(part.sha256, hash);
+      for (std::size_t k = 0; k < part.cases.size(); ++k)
+        dealt[k * static_cast<std::size_t>(count) + static_cast<std::size_t>(index)] = part.cases[k].id;
+    }
+    EXPECT_EQ(dealt, (std::vector<std::string>{"even-0", "even-2", "even-4", "even-6", "even-8", "even-10"}));
+    EXPECT_EQ(hash, hash_of_plan({dealt.begin(), dealt.end()}));
+  }
+  EXPECT_THROW(select_cases(suite, "even-*", {6, 7, "--shard"}), bitnet::InputError);  // it would be empty
+  EXPECT_THROW(select_cases(suite, "none", {}), bitnet::InputError);
+  EXPECT_NE(hash_of_plan({"a", "b"}), hash_of_plan({"b", "a"}));
+  EXPECT_NE(hash_of_plan({"a", "b"}), hash_of_plan({"a1 b"}));
+}
+
 TEST(Plan, ARemarkIsMadeOnce) {
   std::vector<PlannedCase> planned;
   for (const auto& [id, remarks] : std::vector<std::pair<std::string, std::vector<std::string>>>{

@@ -157,7 +157,7 @@ std::map<std::string, std::string> metadata_of(const RunOptions& options, const 
 
 void record(const RunOptions& options) {
   const Suite suite = load_suite(options.prompts);
-  const std::vector<Case> cases = select_cases(suite, options.filter, options.shard);
+  const Selection selection = select_cases(suite, options.filter, options.shard);
   const ParticipantSpec spec = parse_participant(options.reference);
   if (spec.kind == "trace")
     throw bitnet::InputError("--reference " + options.reference.substr(0, 60) +
@@ -168,7 +168,7 @@ void record(const RunOptions& options) {
       .isa = options.isa, .threads = options.threads, .timeout = options.timeout};
   const auto participant = make_participant(spec, model, options.model, defaults);
   const auto twin = make_noise_twin(spec, model, options.model, defaults, options.reference_batch);
-  const std::vector<PlannedCase> planned = plan_cases(cases, options.max_tokens, *model, suite.path);
+  const std::vector<PlannedCase> planned = plan_cases(selection.cases, options.max_tokens, *model, suite.path);
   say(remarks_of(planned));
 
   Recorder recorder(options, *model, *participant, twin.get());

@@ -1,6 +1,4 @@
 #include "crossval/run/run.h"
-#include "crossval/participants/ahead.h"
-#include "crossval/run/host.h"
 
 #include <sys/utsname.h>
 
@@ -9,18 +7,21 @@
 #include <ctime>
 #include <fstream>
 #include <iostream>
-#include <limits>
+#include <map>
 
 #include "crossval/participants/ahead.h"
 #include "crossval/records/record_file.h"
 #include "crossval/records/sha256.h"
 #include "crossval/run/canary.h"
 #include "crossval/run/case_runner.h"
+#include "crossval/run/coverage.h"
+#include "crossval/run/host.h"
 #include "crossval/run/noise_json.h"
 #include "crossval/run/output.h"
 #include "crossval/run/plan.h"
 #include "crossval/run/progress.h"
 #include "crossval/run/session.h"
+#include "crossval/run/settle.h"
 #include "crossval/run/totals.h"
 #include "crossval/version.h"
 #include "engine/error.h"
@@ -83,7 +84,8 @@ json rounding_record(const Session& s) {
   return list;
 }
 
-json run_record(const RunOptions& options, const Session& s, const Suite& suite, const GateSet& gates) {
+json run_record(const RunOptions& options, const Session& s, const Suite& suite, const Selection& selection,
+                const GateSet& gates) {
   json gate_list = json::array();
   for (const Gate& gate : gates.gates) gate_list.push_back(to_json(gate));
   gate_list.push_back(
@@ -119,13 +121,16 @@ json run_record(const RunOptions& options, const Session& s, const Suite& suite,
       {"reference_batch", s.plan.evaluation_tokens},
       {"filter", options.filter},
       {"local", !s.plan.local.empty()},
-      {"shard", {{"index", options.shard.index}, {"count", options.shard.count}}},
+      {"shard", to_json(options.shard)},
+      {"plan", {{"cases", selection.planned}, {"sha256", selection.sha256}}},
       {"host", host()},
       {"taps", taps},
       {"skipped_taps", skipped},
       {"skipped_local", skipped_local},
       {"rounding", rounding_record(s)},
       {"reproduce", options.command_line}};
+  if (options.max_tokens >= 0) record["max_tokens"] = options.max_tokens;
+  if (!options.inject.empty()) record["inject"] = options.inject;
   if (s.arbiter_spec)
     record["arbiter"] = {{"name", s.arbiter_spec->kind}, {"details", s.arbiter_spec->options}};
   if (s.evaluator) record["evaluator"] = identity_record(*s.evaluator);
@@ -140,52 +145,16 @@ void settle_pending(const std::filesystem::path& path, const SelfNoise& noise, R
                     Totals& totals) {
   std::ifstream in(path);
   std::string line;
-  struct {
-    std::int64_t failed = 0, explained = 0, unexplained = 0;
-    json first_failure;
-  } now;  // of the case at hand
+  Settlement now;  // of the case at hand
   while (std::getline(in, line)) {
     json record = json::parse(line);
     const std::string type = record.at("type");
     if (type == "comparison") {
-      const auto tap = bitnet::parse_tap(record.at("tap").get<std::string>());
-      const Noise& allowed = noise.taps[static_cast<std::size_t>(tap->tap)];
-      RowMetrics row;
-      const auto number = [&](const char* key) {
-        return record.at(key).is_number() ? record.at(key).get<double>()
-                                          : std::numeric_limits<double>::quiet_NaN();
-      };
-      row.cosine = number("cosine");
-      row.norm_ratio = number("norm_ratio");
-      if (within_noise(row, allowed)) {
-        record["verdict"] = "PASS";
-        record["noise"] = {allowed.cosine, allowed.norm};
-        record.erase("why");
-      } else {
-        record["why"] = record.at("why").get<std::string>() + ", and beyond twice the self-noise";
-        ++now.failed;
-        if (now.first_failure.is_null())
-          now.first_failure = {{"step", record["step"]}, {"tap", record["tap"]}, {"mode", record["mode"]}};
-      }
+      now.judge_comparison(record, noise);
     } else if (type == "tokens") {
-      const bool explained =
-          record.at("margin").is_number() && record.at("margin").get<double>() <= 2 * noise.logit;
-      record["verdict"] = explained ? "EXPLAINED" : "FAIL";
-      ++(explained ? now.explained : now.unexplained);
+      now.judge_tokens(record, noise);
     } else if (type == "case") {
-      record["failed"] = record.at("failed").get<std::int64_t>() + now.failed;
-      record["flips"]["explained"] = record["flips"]["explained"].get<std::int64_t>() + now.explained;
-      record["flips"]["unexplained"] = record["flips"]["unexplained"].get<std::int64_t>() + now.unexplained;
-      // Steps are numbered; within one step the order of the records is lost, so the earlier step wins.
-      json& first = record["first_failure"];
-      if (!now.first_failure.is_null() && (first.is_null() || now.first_failure["step"] < first["step"]))
-        first = now.first_failure;
-      Verdict v = verdict_from(record.at("verdict"));
-      if (v <= Verdict::fail) {
-        const bool met = record["expect"].is_null() || record["expect"].at("met").get<bool>();
-        v = case_verdict(record["failed"], record["flips"]["unexplained"], met);
-        record["verdict"] = to_string(v);
-      }
+      now.apply(record);
       totals.add(record);
       now = {};
     }
@@ -199,32 +168,46 @@ GateSet usual_gates(const RunOptions& options, const Session& s) {
   return engine_itself ? self_gates() : default_gates(options.min_cosine, s.quantization_noise);
 }
 
-// What the sides were fed, by case.
-using Fed = std::map<std::string, std::vector<std::vector<Token>>>;
+// What both sides were fed in a case, step by step, as its records have it: of a resumed run too, and without
+// keeping it of every case.
+std::vector<std::vector<Token>> steps_of(const std::string& id, const std::filesystem::path& results) {
+  std::map<std::int64_t, std::vector<Token>> steps;
+  std::ifstream in(results);
+  std::string line;
+  while (std::getline(in, line)) {
+    if (line.find("\"type\":\"tokens\"") == std::string::npos) continue;
+    const json record = json::parse(line);
+    if (record.at("case") == id)
+      steps[record.at("step").get<std::int64_t>()] = record.at("fed").get<std::vector<Token>>();
+  }
+  std::vector<std::vector<Token>> in_order;
+  in_order.reserve(steps.size());
+  for (auto& [step, fed] : steps) in_order.push_back(std::move(fed));
+  return in_order;
+}
 
 // Looks for the operation at fault where the first comparison failed. What goes wrong on the way is said, and
 // changes no verdict.
 std::optional<Location> locate_failure(const RunOptions& options, Session& s, const GateSet& gates,
-                                       const Fed& fed, Totals& totals, RecordFile& results) {
+                                       const std::string& first_case, Totals& totals, RecordFile& results) {
   const json& first = totals.tally.first_failure;
   if (options.arbiter == "none" && !options.always_locate) return std::nullopt;  // no third opinion is wanted
-  if (options.taps == "none" || fed.empty() || (first.is_null() && !options.always_locate))
-    return std::nullopt;
-  const auto c = first.is_null() ? fed.begin() : fed.find(first.at("case"));
-  if (c == fed.end()) return std::nullopt;
-  std::vector<std::vector<Token>> steps = c->second;
+  if (options.taps == "none" || (first.is_null() && !options.always_locate)) return std::nullopt;
+  const std::string id = first.is_null() ? first_case : first.at("case").get<std::string>();
+  std::vector<std::vector<Token>> steps = steps_of(id, options.out / "results.jsonl");
+  if (steps.empty()) return std::nullopt;
   std::optional<TapId> until;
   if (!first.is_null()) {
     steps.resize(std::min(steps.size(), first.at("step").get<std::size_t>() + 1));
     until = bitnet::parse_tap(first.at("tap").get<std::string>());
   }
   try {
-    Location location = locate(s, gates, c->first, steps, until);
+    Location location = locate(s, gates, id, steps, until);
     if (!first.is_null()) totals.locate(to_json(location));
     return location;
   } catch (const std::exception& e) {
     results.append({{"type", "skip"},
-                    {"case", c->first},
+                    {"case", id},
                     {"count", 0},
                     {"reason", "the operation at fault was not looked for: " + std::string(e.what())}});
     return std::nullopt;
@@ -252,80 +235,42 @@ std::vector<AheadCase> ahead_cases(const std::vector<PlannedCase>& planned,
   return cases;
 }
 
-// A run that compared less than its gates ask for has shown nothing.
-Verdict coverage(const Totals& totals, const GateSet& gates, const Session& s, const Lockstep& lockstep,
-                 RecordFile& results, bool silent) {
-  Verdict verdict = Verdict::pass;
-  const auto complain = [&](Verdict v, const std::string& reason) {
-    verdict = worse(verdict, v);
-    results.append({{"type", "skip"}, {"count", 0}, {"reason", reason}});
-    if (!silent) std::cerr << "crossval: " << reason << "\n";
-  };
-  if (totals.tally.made + totals.tally.skipped != totals.tally.planned)
-    complain(Verdict::invalid, "coverage: " + std::to_string(totals.tally.planned) +
-                                   " comparisons were planned, but " + std::to_string(totals.tally.made) +
-                                   " made and " + std::to_string(totals.tally.skipped) + " skipped");
-  // Sides that do not line up in any case are just that.
-  if (totals.tally.made == 0)
-    complain(totals.verdict == Verdict::incomparable ? Verdict::incomparable : Verdict::invalid,
-             "coverage: nothing was compared");
-  if (totals.tally.made == 0) return verdict;
-  const auto compared_steps =
-      totals.tally.planned / std::max<std::int64_t>(1, lockstep.comparisons_per_step());
-  for (const Gate& gate : gates.gates) {
-    std::int64_t covered = 0;
-    if (gate.mode == Mode::local)
-      for (const LocalPlan& local : s.plan.local)
-        for (const TapId tap : local.taps) covered += gate.covers(gate.mode, tap, gate.first_step);
-    else
-      for (const TapId tap : s.plan.taps) covered += gate.covers(gate.mode, tap, gate.first_step);
-    // A gate none of whose taps was asked for (--taps) is not missed; one that has taps must have been used.
-    if (covered > 0 && covered * compared_steps < gate.min_compared)
-      complain(Verdict::invalid, "coverage: gate " + gate.name + " must compare " +
-                                     std::to_string(gate.min_compared) + ", but compared " +
-                                     std::to_string(covered * compared_steps));
-  }
-  for (const TapId tap : lockstep.always_zero())
-    complain(Verdict::fail, "coverage: tap " + bitnet::to_string(tap) + " was zero everywhere on both sides");
-  return verdict;
-}
-
 }  // namespace
 
 RunResult run(const RunOptions& options) {
   const Suite suite = load_suite(options.prompts);
   std::optional<GateSet> named;  // read first: what is wrong with it is said before models are loaded
   if (!options.gates.empty()) named = load_gates(options.gates);
-  std::vector<Case> cases = select_cases(suite, options.filter, options.shard);
+  const Selection selection = select_cases(suite, options.filter, options.shard);
+  if (!options.silent && options.shard.count > 1) say({describe(options.shard, selection)});
   Session s = open_session(options, suite);
   const GateSet gates = named ? *std::move(named) : usual_gates(options, s);
   s.plan.gates = &gates;
-  for (const Case& c : cases)
+  for (const Case& c : selection.cases)
     if (options.tokens_from == TokensFrom::suite && c.continuation.empty())
       throw bitnet::InputError(suite.path + ": case `" + c.id +
                                "`: --tokens-from suite needs `tokens` and `continuation` in every case");
-  const std::vector<PlannedCase> planned = plan_cases(cases, options.max_tokens, *s.model, suite.path);
+  const std::vector<PlannedCase> planned = plan_cases(selection.cases, options.max_tokens, *s.model, suite.path);
   for (const std::string& warning : s.warnings)
     if (!options.silent) std::cerr << "crossval: warning: " << reports::escape_terminal(warning) << "\n";
   if (!options.silent) say(remarks_of(planned));
 
-  prepare_output(options.out, options.resume);
+  const bool resume = prepare_output(options.out, options.resume);
   Totals totals;
   SelfNoise noise;
   std::set<std::string> finished;
   std::optional<bool> canary_caught;  // in the run that is resumed
-  const json first = run_record(options, s, suite, gates);
-  if (options.resume) {
+  const json first = run_record(options, s, suite, selection, gates);
+  if (resume) {
     const Earlier earlier = resume_output(options.out);
-    for (const char* key :
-         {"model", "suite", "gates", "taps", "shard", "filter", "tokens_from", "reference_batch"}) {
-      const auto pointer =
-          key == std::string("model") || key == std::string("suite") || key == std::string("gates")
-              ? json::json_pointer(std::string("/") + key + "/sha256")
-              : json::json_pointer(std::string("/") + key);
-      if (earlier.run.value(pointer, json()) != first.value(pointer, json()))
-        throw bitnet::InputError(options.out.string() + ": --resume: the earlier run had another " + key +
-                                 "; run without --resume");
+    for (const char* pointer :
+         {"/model/sha256", "/suite/sha256", "/gates/sha256", "/taps", "/shard/index", "/shard/count",
+          "/filter", "/tokens_from", "/reference_batch", "/max_tokens", "/inject", "/crossval/version",
+          "/crossval/build", "/candidate/name", "/candidate/build", "/reference/name", "/reference/build"}) {
+      const json::json_pointer at{pointer};
+      if (earlier.run.value(at, json()) != first.value(at, json()))
+        throw bitnet::InputError(options.out.string() + ": --resume: the earlier run had another " +
+                                 (pointer + 1) + "; run without --resume");
     }
     finished = earlier.finished;
     canary_caught = earlier.canary_caught;
@@ -337,14 +282,14 @@ RunResult run(const RunOptions& options) {
 
   if (s.ahead) s.candidate = make_ahead(s.model, *s.ahead, ahead_cases(planned, finished));
 
-  RecordFile results(options.out / "results.jsonl", options.resume);
+  RecordFile results(options.out / "results.jsonl", resume);
   const std::filesystem::path pending_path = options.out / "pending.jsonl";
   RecordFile pending(pending_path, /*append=*/false);
-  if (!options.resume) {
-    results.append(first);
+  if (!resume) {
     json ids = json::array();
     for (const PlannedCase& c : planned) ids.push_back(c.spec.id);
-    results.append({{"type", "plan"}, {"cases", ids}});
+    // Both at once: whatever kills the run, it has both or neither.
+    results.append_lines(line_of(first) + line_of({{"type", "plan"}, {"cases", ids}}));
   }
 
   Lockstep lockstep({.candidate = *s.candidate,
@@ -357,9 +302,7 @@ RunResult run(const RunOptions& options) {
                     s.plan);
   Sinks sinks{results, pending};
   CaseRunner runner(lockstep, *s.candidate, *s.model, options.tokens_from, sinks);
-  Fed fed;
-  const std::string shard = std::to_string(options.shard.index) + "/" + std::to_string(options.shard.count);
-  const std::string seed = sha256_hex(s.model_sha256 + suite.sha256 + shard).substr(0, 16);
+  const std::string seed = sha256_hex(s.model_sha256 + suite.sha256 + to_string(options.shard)).substr(0, 16);
   const auto canary = choose_canary(s.plan, gates, planned, seed);
   if (canary && !canary_caught) runner.carry(*canary, finished.contains(canary->case_id));
   {
@@ -371,20 +314,22 @@ RunResult run(const RunOptions& options) {
       noise.merge(lockstep.noise());
       if (!outcome.pending) totals.add(outcome.record);
       if (!outcome.tokens_differ.is_null() && totals.located.is_null()) totals.locate(outcome.tokens_differ);
-      if (outcome.pending || outcome.verdict == Verdict::fail || (options.always_locate && fed.empty()))
-        fed[c.spec.id] = std::move(outcome.steps);
       progress.finish_case(c.spec.id, outcome.pending ? "PENDING" : std::string(to_string(outcome.verdict)));
     }
   }
   settle_pending(pending_path, noise, results, totals);
-  const std::optional<Location> location = locate_failure(options, s, gates, fed, totals, results);
+  const std::optional<Location> location =
+      locate_failure(options, s, gates, planned.front().spec.id, totals, results);
   std::error_code ignored;
   std::filesystem::remove(pending_path, ignored);
-  // A resumed run in which no case was left has nothing new to count.
-  const bool nothing_left = finished.size() == planned.size();
   if (runner.canary_missed() || canary_caught == false) totals.verdict = Verdict::invalid;
-  if (!nothing_left)
-    totals.verdict = worse(totals.verdict, coverage(totals, gates, s, lockstep, results, options.silent));
+  totals.coverage =
+      coverage_of(s.plan, totals.tally.planned / std::max<std::int64_t>(1, lockstep.comparisons_per_step()));
+  for (const auto& [verdict, reason] : coverage_complaints(totals, options.shard.count > 1)) {
+    totals.verdict = worse(totals.verdict, verdict);
+    results.append({{"type", "skip"}, {"count", 0}, {"reason", reason}});
+    if (!options.silent) say({reason});
+  }
 
   const Lockstep::Seconds& seconds = lockstep.seconds();
   const std::pair<const char*, double> spent[] = {{"candidate", seconds.candidate},

@@ -229,7 +229,7 @@ TEST_F(RunTest, ShardsMergeIntoTheSingleRun) {
   run(options("whole"));
   for (int i = 0; i < 2; ++i) {
     RunOptions o = options("s" + std::to_string(i));
-    o.shard = {i, 2};
+    o.shard = {i, 2, "--shard"};
     run(o);
   }
   const RunResult merged = merge({folder_ / "s1", folder_ / "s0"}, folder_ / "merged");
@@ -245,8 +245,47 @@ TEST_F(RunTest, ShardsMergeIntoTheSingleRun) {
   EXPECT_EQ(by_case(whole), by_case(joint));
   for (const char* key : {"planned", "made", "skipped", "verdict", "cases"})
     EXPECT_EQ(whole.back()[key], joint.back()[key]) << key;
-  EXPECT_THROW(merge({folder_ / "s1"}, folder_ / "short"), bitnet::InputError);
+  EXPECT_EQ(whole[0]["plan"], joint[0]["plan"]);
+  for (const char* key : {"self_noise", "logit_noise", "coverage", "headline"})
+    EXPECT_EQ(whole.back()[key], joint.back()[key]) << key;
+  EXPECT_THROW(merge({folder_ / "s1"}, folder_ / "short"), Invalid);
   EXPECT_THROW(merge({folder_ / "s1", folder_ / "s1"}, folder_ / "twice"), bitnet::InputError);
+  RunOptions empty = options("s3");
+  empty.shard = {3, 4, "--shard"};
+  EXPECT_THROW(run(empty), bitnet::InputError);  // there are 3 cases
+  EXPECT_FALSE(fs::exists(folder_ / "s3"));
+}
+
+// Killed before the first record stood there, and after all cases had ended: both are resumed.
+TEST_F(RunTest, ResumeAtEitherEnd) {
+  RunOptions o = options("whole");
+  o.model = damaged_model(folder_, "blk.1.ffn_up.weight");
+  o.reference_model = kModel;
+  run(o);
+  const auto whole = records(folder_ / "whole");
+  const std::string bytes = slurp(folder_ / "whole/results.jsonl");
+  const std::size_t run_and_plan = bytes.find('\n', bytes.find('\n') + 1) + 1;
+  const auto figures = [](const std::vector<json>& all) {
+    std::string text;
+    for (const json& r : all)
+      if (r["type"] != "run" && r["type"] != "perf" && r["type"] != "canary") text += r.dump() + "\n";
+    return text;
+  };
+  o.out = folder_ / "killed";
+  o.resume = true;
+  const std::size_t kAt[] = {
+      0, 1, run_and_plan / 2, run_and_plan - 1, run_and_plan, bytes.rfind("{\"", bytes.size() - 2)};
+  for (const std::size_t at : kAt) {
+    fs::remove_all(o.out);
+    fs::create_directories(o.out);
+    std::ofstream(o.out / "results.jsonl", std::ios::binary) << bytes.substr(0, at);
+    std::ofstream(o.out / "pending.jsonl") << "";
+    EXPECT_EQ(run(o).verdict, Verdict::fail) << at;
+    EXPECT_EQ(figures(records(o.out)), figures(whole)) << at;
+  }
+  o.resume = false;  // nor does it bar a new run
+  std::ofstream(o.out / "results.jsonl", std::ios::binary) << "";
+  EXPECT_EQ(run(o).verdict, Verdict::fail);
 }
 
 TEST_F(RunTest, ResumeFinishesWhatWasInterrupted) {

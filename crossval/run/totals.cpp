@@ -34,6 +34,11 @@ void Totals::add(const json& record) {
     tally.first_failure = record.at("first_failure");
     tally.first_failure["case"] = record.at("id");
   }
+  if (count(record, "comparisons") > 0) {
+    const auto zero = record.value("zero_taps", std::set<std::string>{});
+    if (!zero_taps) zero_taps = zero;
+    std::erase_if(*zero_taps, [&](const std::string& tap) { return !zero.contains(tap); });
+  }
   if (record.contains("rounding")) merge_rounding(tally.rounding, record.at("rounding"));
   if (tally.guilty.is_null() && record.contains("guilty") && !record.at("guilty").is_null()) {
     tally.guilty = record.at("guilty");
@@ -129,6 +134,10 @@ json summary_record(const Totals& totals, const SelfNoise& noise) {
                  {"guilty", t.guilty},
                  {"located", totals.located},
                  {"quadrant", quadrant_of(totals)}};
+  json& coverage = record["coverage"] = json::array();
+  for (const GateCoverage& gate : totals.coverage)
+    coverage.push_back(
+        {{"gate", gate.gate}, {"compared", gate.compared}, {"min_compared", gate.min_compared}});
   if (noise.measured) record["self_noise"] = to_json(noise)["taps"];
   return record;
 }

@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "crossval/lockstep/lockstep.h"
 #include "crossval/run/run.h"
@@ -28,11 +31,21 @@ struct Tally {
   nlohmann::json guilty;  // the first operation that the arbiter blames: {"who", "step", "tap"} or null
 };
 
+/// How often a gate was asked, of how often it must be (coverage.h).
+struct GateCoverage {
+  std::string gate;
+  std::int64_t compared = 0;
+  std::int64_t min_compared = 1;
+};
+
 struct Totals {
   Tally tally;  // first_failure carries its case too
   std::map<Verdict, std::int64_t> cases;
   std::int64_t answers_wrong = 0;  // expectations not met
   Verdict verdict = Verdict::pass;
+  std::vector<GateCoverage> coverage;
+  /// Taps that were zero in every value on both sides in every case; none before the first case.
+  std::optional<std::set<std::string>> zero_taps;
   nlohmann::json located;  // where the sides part (locate.h), or null
 
   /// Counts a finished case by its record.
