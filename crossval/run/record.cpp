@@ -168,7 +168,8 @@ void record(const RunOptions& options) {
       .isa = options.isa, .threads = options.threads, .timeout = options.timeout};
   const auto participant = make_participant(spec, model, options.model, defaults);
   const auto twin = make_noise_twin(spec, model, options.model, defaults, options.reference_batch);
-  const std::vector<PlannedCase> planned = plan_cases(selection.cases, options.max_tokens, *model, suite.path);
+  const std::vector<PlannedCase> planned =
+      plan_cases(selection.cases, options.max_tokens, *model, suite.path);
   say(remarks_of(planned));
 
   Recorder recorder(options, *model, *participant, twin.get());

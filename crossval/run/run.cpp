@@ -250,7 +250,8 @@ RunResult run(const RunOptions& options) {
     if (options.tokens_from == TokensFrom::suite && c.continuation.empty())
       throw bitnet::InputError(suite.path + ": case `" + c.id +
                                "`: --tokens-from suite needs `tokens` and `continuation` in every case");
-  const std::vector<PlannedCase> planned = plan_cases(selection.cases, options.max_tokens, *s.model, suite.path);
+  const std::vector<PlannedCase> planned =
+      plan_cases(selection.cases, options.max_tokens, *s.model, suite.path);
   for (const std::string& warning : s.warnings)
     if (!options.silent) std::cerr << "crossval: warning: " << reports::escape_terminal(warning) << "\n";
   if (!options.silent) say(remarks_of(planned));
