@@ -117,9 +117,9 @@ class FileParticipant : public Participant {
 
 /// The compiler that made this program.
 #if defined(__clang__)
-inline constexpr const char* kCompiler = "clang " __clang_version__;
+inline constexpr const char* kOwnCompiler = "clang " __clang_version__;
 #else
-inline constexpr const char* kCompiler = "gcc " __VERSION__;
+inline constexpr const char* kOwnCompiler = "gcc " __VERSION__;
 #endif
 
 }  // namespace crossval

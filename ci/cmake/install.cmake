@@ -27,7 +27,7 @@ endfunction()
 function(crossval_install_headers)
   foreach(room ${ARGN})
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${room} DESTINATION ${_headers} COMPONENT development
-            FILES_MATCHING PATTERN "*.h"
+            FILES_MATCHING PATTERN "*.h" PATTERN "kernels.inc"
             PATTERN "test_*" EXCLUDE PATTERN "testing" EXCLUDE PATTERN "fuzz_*" EXCLUDE PATTERN "*_fixture.h" EXCLUDE
             PATTERN "kernel_checks.h" EXCLUDE PATTERN "guarded.h" EXCLUDE PATTERN "trapped.h" EXCLUDE
             PATTERN "temporary_directory.h" EXCLUDE PATTERN "about" EXCLUDE PATTERN "cli" EXCLUDE

@@ -39,7 +39,7 @@ class EmulatorParticipant final : public FileParticipant<Emulator> {
     const EmulatorOptions& o = evaluator().options();
     return {"emulator",
             CROSSVAL_VERSION,
-            kCompiler,
+            kOwnCompiler,
             {{"width", std::to_string(o.width)},
              {"quantizer", quantizer_name(o.quantizer)},
              {"sums", o.sums == emulation::Sums::exact ? "exact" : "int16"},

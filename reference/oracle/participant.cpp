@@ -14,7 +14,7 @@ class OracleParticipant final : public FileParticipant<Oracle> {
   Identity identity() const override {
     return {"oracle",
             CROSSVAL_VERSION,
-            kCompiler,
+            kOwnCompiler,
             {{"arithmetic", options().round_taps ? "double, every tap rounded to binary32" : "double"},
              {"threads", std::to_string(evaluator().threads())}}};
   }
