@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "crossval/cli/commands.h"
+#include "crossval/cli/replay_command.h"
 #include "crossval/errors.h"
 #include "crossval/mistakes/catalogue.h"
 #include "engine/about/about.h"
@@ -74,6 +75,7 @@ int main(int argc, char** argv) {
   crossval::add_record(app, outcome, command_line);
   crossval::add_locate(app, outcome, command_line);
   crossval::add_selftest(app, outcome);
+  crossval::add_replay(app, outcome);
   crossval::add_list(app, outcome);
   crossval::add_merge(app, outcome);
   crossval::add_render(app, outcome);

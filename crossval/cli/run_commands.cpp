@@ -50,6 +50,9 @@ void add_run(CLI::App& app, Outcome& outcome, const std::string& command_line) {
     std::cout << result.claim << "\n"
               << reports::escape_terminal(result.headline) << "\n"
               << "report: " << (out / "index.html").string() << "\n";
+    if (result.located.contains("bundle"))
+      std::cout << "without the model: crossval replay "
+                << reports::shell_quote((out / result.located["bundle"].get<std::string>()).string()) << "\n";
     outcome.exit_code = static_cast<int>(exit_code(result.verdict));
   });
 }

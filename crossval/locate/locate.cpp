@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <set>
+#include <variant>
 
+#include "crossval/locate/locate_bundle.h"
 #include "crossval/mistakes/planted.h"
 #include "crossval/records/record_file.h"
+#include "crossval/replay/shrink.h"
 
 namespace crossval {
 namespace {
@@ -22,6 +25,7 @@ struct Suspect {
   bool few_columns = true;
   std::optional<Explanation> explanation;
   std::optional<WeightSuspicion> weights;
+  std::variant<Bundle, std::string> bundle;  // or the reason why there is none
 };
 
 void note_columns(Suspect& suspect, const LocalFailure& failure) {
@@ -37,9 +41,9 @@ void note_columns(Suspect& suspect, const LocalFailure& failure) {
 // Where the first failures of either side come from.
 class Suspects {
  public:
-  explicit Suspects(const Session& session) : session_(session) {}
+  Suspects(const Session& session, const GateSet& gates) : session_(session), gates_(gates) {}
 
-  void note(const LocalFailure& failure) {
+  void note(const LocalFailure& failure, std::int64_t step) {
     if (!first_) first_ = failure.side;
     std::optional<Suspect>& suspect = failure.side == Side::candidate ? candidate_ : reference_;
     const TapId tap = failure.operation.output;
@@ -51,6 +55,7 @@ class Suspects {
           explain(bench(), failure.operation, failure.shown, failure.evaluated.values, failure.inputs);
       const bitnet::Model& model = *session_.reference_model;
       if (bitnet::inputs_of(model.config(), tap).integer_product) suspect->weights.emplace(model, tap);
+      suspect->bundle = shrink(failure, source_of(failure.side, step));
     }
     if (suspect->tap != tap) return;
     note_columns(*suspect, failure);
@@ -71,7 +76,19 @@ class Suspects {
     return *bench_;
   }
 
+  BundleSource source_of(Side side, std::int64_t step) const {
+    const bool candidate = side == Side::candidate;
+    return {.model = *session_.reference_model,
+            .gates = gates_,
+            .step = step,
+            .participant = (candidate ? session_.candidate : session_.reference)->identity(),
+            .evaluator = session_.evaluator->identity().name,
+            .arbiter = session_.arbiter_spec ? session_.arbiter_spec->kind : "",
+            .model_sha256 = session_.reference_model_sha256};
+  }
+
   const Session& session_;
+  const GateSet& gates_;
   std::optional<Workbench> bench_;
   std::optional<Side> first_;
   std::optional<Suspect> candidate_, reference_;
@@ -100,7 +117,24 @@ std::vector<TapErrors> errors_of(std::vector<Comparison>&& comparisons) {
   return all;
 }
 
-Location::Guilty convict(const Suspects& suspects, Side side, const TapErrors& errors) {
+// The bundle that was cut when the operation failed, with what is known now; none where it shows something
+// else by itself.
+CutFailure take_bundle(const Suspect& suspect, const std::string& case_id, bool both_failed,
+                       const Location::Guilty& guilty) {
+  if (const auto* why_not = std::get_if<std::string>(&suspect.bundle)) return {{}, *why_not};
+  Bundle bundle = std::get<Bundle>(suspect.bundle);
+  bundle.case_id = case_id;
+  bundle.both_failed = both_failed;
+  bundle.who = to_string(guilty.blame);
+  bundle.why = guilty.why;
+  bundle.likeness = likeness_of(guilty);
+  std::string why_not = check_replay(bundle);
+  if (!why_not.empty()) return {{}, std::move(why_not)};
+  return {std::move(bundle), {}};
+}
+
+Location::Guilty convict(const Suspects& suspects, Side side, const TapErrors& errors,
+                         const std::string& case_id, CutFailure& cut) {
   const Suspect& suspect = *suspects.of(side);
   const Comparison& failed = side == Side::candidate ? *errors.candidate : *errors.reference;
   const auto& other = suspects.of(side == Side::candidate ? Side::reference : Side::candidate);
@@ -113,13 +147,14 @@ Location::Guilty convict(const Suspects& suspects, Side side, const TapErrors& e
                           .weights = {}};
   // Both sides against the third, or the arbiter with this side and against the third: nobody can tell. An
   // arbiter whose own bounds are too wide for the difference says nothing.
-  if (other && other->tap == suspect.tap && other->first_row == suspect.first_row)
-    guilty.blame = Blame::unclear;
+  const bool both = other && other->tap == suspect.tap && other->first_row == suspect.first_row;
+  if (both) guilty.blame = Blame::unclear;
   if (failed.opinion && failed.opinion->bears_out_got && !failed.opinion->bears_out_expected)
     guilty.blame = Blame::unclear;
   if (suspect.few_columns && suspect.columns.size() <= kFewColumns)
     guilty.columns.assign(suspect.columns.begin(), suspect.columns.end());
   if (suspect.weights && !suspect.explanation) guilty.weights = suspect.weights->found();
+  cut = take_bundle(suspect, case_id, both, guilty);
   return guilty;
 }
 
@@ -127,6 +162,12 @@ Location::Guilty convict(const Suspects& suspects, Side side, const TapErrors& e
 
 Location locate(Session& s, const GateSet& gates, const std::string& case_id,
                 const std::vector<std::vector<Token>>& steps, std::optional<TapId> until) {
+  CutFailure cut;
+  return locate(s, gates, case_id, steps, until, cut);
+}
+
+Location locate(Session& s, const GateSet& gates, const std::string& case_id,
+                const std::vector<std::vector<Token>>& steps, std::optional<TapId> until, CutFailure& cut) {
   if (!s.evaluator) s.evaluator = s.make_evaluator();
   // Gates that judge no operation leave that to the default ones.
   const bool judged =
@@ -144,7 +185,8 @@ Location locate(Session& s, const GateSet& gates, const std::string& case_id,
     if (!local.taps.empty()) plan.local.push_back(std::move(local));
   }
 
-  Suspects suspects(s);
+  Suspects suspects(s, *plan.gates);
+  std::int64_t now = 0;
   Lockstep lockstep({.candidate = *s.candidate,
                      .reference = *s.reference,
                      .noise = nullptr,
@@ -152,20 +194,20 @@ Location locate(Session& s, const GateSet& gates, const std::string& case_id,
                      .reference_model = *s.reference_model,
                      .evaluator = s.evaluator.get(),
                      .arbiter = s.arbiter,
-                     .on_local_failure = [&](const LocalFailure& failure) { suspects.note(failure); }},
+                     .on_local_failure = [&](const LocalFailure& failure) { suspects.note(failure, now); }},
                     plan);
   for (Participant* p : {s.candidate.get(), s.reference.get()}) p->begin_case(case_id);
   lockstep.reset();
   Location location{
       .case_id = case_id, .evaluator = s.evaluator->identity().name, .step = 0, .taps = {}, .guilty = {}};
   for (std::size_t step = 0; step < steps.size(); ++step) {
-    Lockstep::Step made = lockstep.step(steps[step], static_cast<std::int64_t>(step));
-    location.step = static_cast<std::int64_t>(step);
+    now = location.step = static_cast<std::int64_t>(step);
+    Lockstep::Step made = lockstep.step(steps[step], now);
     location.taps = errors_of(std::move(made.comparisons));
     const auto first = suspects.first();
     if (!first) continue;
     const auto errors = std::ranges::find(location.taps, suspects.of(*first)->tap, &TapErrors::tap);
-    location.guilty = convict(suspects, *first, *errors);
+    location.guilty = convict(suspects, *first, *errors, case_id, cut);
     break;
   }
   return location;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "crossval/lockstep/norm_weight.h"
 #include "crossval/mistakes/mistake.h"
 
 namespace crossval {
@@ -12,21 +13,6 @@ using bitnet::Tap;
 
 const std::vector<Tap> kNorms{Tap::attn_norm, Tap::attn_sub_norm, Tap::ffn_norm, Tap::ffn_sub_norm,
                               Tap::result_norm};
-
-const std::vector<float>& weight_of(const bitnet::Weights& weights, bitnet::TapId id) {
-  if (id.tap == Tap::result_norm) return weights.output_norm;
-  const bitnet::LayerWeights& l = weights.layers.at(static_cast<std::size_t>(id.layer));
-  switch (id.tap) {
-    case Tap::attn_norm:
-      return l.attn_norm;
-    case Tap::attn_sub_norm:
-      return l.attn_sub_norm;
-    case Tap::ffn_norm:
-      return l.ffn_norm;
-    default:
-      return l.ffn_sub_norm;
-  }
-}
 
 // row[k] of what `change` makes of an input row and its weight.
 using Change = std::function<void(std::span<const float> x, std::span<const float> weight, float eps,
@@ -38,7 +24,7 @@ Mistake norm(std::string_view name, std::string_view as_if, Change change) {
           .taps = kNorms,
           .make = [change = std::move(change)](const Workbench& bench) -> Remake {
             return [&model = bench.model, change](const Making& m, std::span<float> values) {
-              const std::vector<float>& weight = weight_of(model.weights(), m.operation.output);
+              const std::vector<float>& weight = norm_weight_of(model.weights(), m.operation.output);
               for (std::size_t t = 0; t < m.rows(); ++t)
                 change(m.input(t, std::ssize(weight)), weight, model.config().rms_eps, m.row(values, t));
             };
@@ -50,7 +36,7 @@ Mistake other_epsilon(std::string_view name, std::string_view as_if, float eps) 
             if (bench.model.config().rms_eps == eps) return {};
             return [&model = bench.model, &kernels = bench.kernels, eps](const Making& m,
                                                                          std::span<float> values) {
-              const std::vector<float>& weight = weight_of(model.weights(), m.operation.output);
+              const std::vector<float>& weight = norm_weight_of(model.weights(), m.operation.output);
               const auto n = std::ssize(weight);
               kernels.rms_norm(m.operation.a, static_cast<std::int64_t>(m.rows()), n, weight.data(), n, eps,
                                values.data(), n);
@@ -79,7 +65,7 @@ std::vector<Mistake> norm_mistakes() {
        .taps = kNorms,
        .make = [](const Workbench& bench) -> Remake {
          return [&model = bench.model, &kernels = bench.kernels](const Making& m, std::span<float> values) {
-           const std::vector<float> ones(weight_of(model.weights(), m.operation.output).size(), 1.0f);
+           const std::vector<float> ones(norm_weight_of(model.weights(), m.operation.output).size(), 1.0f);
            const auto n = std::ssize(ones);
            kernels.rms_norm(m.operation.a, static_cast<std::int64_t>(m.rows()), n, ones.data(), n,
                             model.config().rms_eps, values.data(), n);

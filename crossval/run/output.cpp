@@ -5,6 +5,7 @@
 #include <span>
 
 #include "crossval/records/record_file.h"
+#include "crossval/replay/bundle.h"
 #include "engine/error.h"
 
 namespace crossval {
@@ -66,6 +67,14 @@ void remove_files(const fs::path& out, std::span<const char* const> files) {
   for (const char* file : files) fs::remove(out / file, ignored);
 }
 
+// Of an earlier run. What else lies beside them stays.
+void remove_bundles(const fs::path& folder) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored))
+    if (entry.path().extension() == ".crossval-bundle") fs::remove(entry.path(), ignored);
+  if (fs::is_empty(folder, ignored)) fs::remove(folder, ignored);
+}
+
 }  // namespace
 
 bool prepare_output(const fs::path& out, bool resume) {
@@ -74,7 +83,10 @@ bool prepare_output(const fs::path& out, bool resume) {
     throw InputError(out.string() + ": --resume: there is nothing to resume");
   prepare_folder(out, is_report, "crossval report");
   resume = resume && whole_lines(out / "results.jsonl", 2) == 2;  // its run and its plan
-  if (!resume) remove_files(out, kFiles);
+  if (!resume) {
+    remove_files(out, kFiles);
+    remove_bundles(out / kBundleFolder);
+  }
   return resume;
 }
 

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <map>
 
+#include "crossval/locate/locate_bundle.h"
 #include "crossval/participants/ahead.h"
 #include "crossval/records/record_file.h"
 #include "crossval/records/sha256.h"
@@ -26,6 +27,7 @@
 #include "crossval/version.h"
 #include "engine/error.h"
 #include "engine/kernels/thread_pool.h"
+#include "reports/atomic_file.h"
 #include "reports/escape.h"
 #include "reports/render.h"
 
@@ -186,6 +188,24 @@ std::vector<std::vector<Token>> steps_of(const std::string& id, const std::files
   return in_order;
 }
 
+// The failed operation by itself, for those who have no model: a file below --out, named in the record.
+void save_bundle(const RunOptions& options, CutFailure&& cut, json& located) {
+  if (!cut.why_not.empty()) located["no_bundle"] = cut.why_not;
+  if (!cut.bundle) return;
+  Bundle& bundle = *cut.bundle;
+  const bool one_case = options.command_line.find(" --filter") != std::string::npos ||
+                        options.command_line.find(" --case") != std::string::npos;
+  bundle.command =
+      options.command_line + (one_case ? "" : " --filter " + reports::shell_quote(bundle.case_id));
+  const std::filesystem::path name = std::filesystem::path(kBundleFolder) / bundle_name(bundle);
+  std::error_code ignored;
+  std::filesystem::create_directories(options.out / kBundleFolder, ignored);
+  reports::AtomicFile file(options.out / name);
+  file.write(encode_bundle(bundle));
+  file.commit();
+  located["bundle"] = name.string();
+}
+
 // Looks for the operation at fault where the first comparison failed. What goes wrong on the way is said, and
 // changes no verdict.
 std::optional<Location> locate_failure(const RunOptions& options, Session& s, const GateSet& gates,
@@ -202,8 +222,12 @@ std::optional<Location> locate_failure(const RunOptions& options, Session& s, co
     until = bitnet::parse_tap(first.at("tap").get<std::string>());
   }
   try {
-    Location location = locate(s, gates, id, steps, until);
-    if (!first.is_null()) totals.locate(to_json(location));
+    CutFailure cut;
+    Location location = locate(s, gates, id, steps, until, cut);
+    if (first.is_null()) return location;
+    json located = to_json(location);
+    save_bundle(options, std::move(cut), located);
+    totals.locate(located);
     return location;
   } catch (const std::exception& e) {
     results.append({{"type", "skip"},
