@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/error.h"
+#include "reports/testing/json_schema.h"
 
 namespace crossval {
 namespace {
@@ -117,6 +118,22 @@ TEST(GatesFile, IsReadAndEnforced) {
   EXPECT_FALSE(judge(set, Mode::free, kLOut, 0, m).pass);
   EXPECT_TRUE(judge(set, Mode::free, {Tap::l_out, 1}, 0, m).pass);
   EXPECT_NE(set.sha256, kDefault.sha256);
+}
+
+TEST(GatesFile, TheShippedOneIsTheDefault) {
+  const GateSet shipped = load_gates(std::string(CROSSVAL_SOURCE_DIR) + "/ci/gates.json");
+  ASSERT_EQ(shipped.gates.size(), kDefault.gates.size());
+  for (std::size_t i = 0; i < shipped.gates.size(); ++i)
+    EXPECT_EQ(to_json(shipped.gates[i]), to_json(kDefault.gates[i])) << i;
+  EXPECT_EQ(shipped.sha256, kDefault.sha256);
+  const auto read = [](const char* file) {
+    return nlohmann::json::parse(std::ifstream(std::string(CROSSVAL_SOURCE_DIR) + file));
+  };
+  nlohmann::json document = read("/ci/gates.json");
+  const nlohmann::json schema = read("/docs/reference/schema/gates.schema.json");
+  EXPECT_EQ(reports::testing::schema_errors(schema, document), std::vector<std::string>{});
+  document["gates"][0]["treshold"] = 1;
+  EXPECT_FALSE(reports::testing::schema_errors(schema, document).empty());
 }
 
 TEST(GatesFile, MistakesAreNamed) {
