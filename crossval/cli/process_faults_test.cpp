@@ -122,6 +122,29 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
+TEST_F(Programs, ItsNameAndItsStderrAreTextEverywhere) {
+  for (const auto& [fault, code] : {std::pair{"hostile-name", 0}, std::pair{"hostile-stderr", 4}}) {
+    fs::remove_all(folder_ / "r");
+    const Result r = crossval(quick_job("r") + faulty(fault));
+    EXPECT_EQ(r.exit_code, code) << r.output;
+    std::map<std::string, std::string> shown = {{"the terminal", r.output}};
+    for (const char* file : {"index.html", "junit.xml", "summary.md", "results.sarif"}) {
+      std::ifstream in(folder_ / "r" / file);
+      shown[file] = {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    }
+    for (const auto& [where, text] : shown) {
+      EXPECT_EQ(text.find_first_of("\x1b\x07"), std::string::npos) << where;
+      if (where.ends_with("l") || where.ends_with("d")) {
+        EXPECT_EQ(text.find("<script>alert"), std::string::npos) << where;
+      }
+    }
+    // It is shown, not dropped; links are none where brackets would make them.
+    EXPECT_NE(shown["junit.xml"].find("&lt;script&gt;alert(1)"), std::string::npos) << fault;
+    EXPECT_EQ(shown["summary.md"].find("[x]("), std::string::npos);
+    EXPECT_EQ(shown["results.sarif"].find("[x]("), std::string::npos);
+  }
+}
+
 TEST_F(Programs, NaNIsNamedWhereItIs) {
   ASSERT_EQ(crossval(quick_job("r") + faulty("nan-tensor")).exit_code, 1);
   for (const json& r : records("r"))

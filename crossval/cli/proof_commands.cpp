@@ -89,7 +89,8 @@ void add_locate(CLI::App& app, Outcome& outcome, const std::string& command_line
       if (result.location) record["taps"] = errors_json(*result.location);
       std::cout << record.dump() << "\n";
     } else {
-      std::cout << result.claim << "\n" << reports::escape_terminal(result.headline) << "\n";
+      std::cout << reports::escape_terminal(result.claim) << "\n"
+                << reports::escape_terminal(result.headline) << "\n";
       if (result.location) print_errors(*result.location);
       if (result.location && !result.location->guilty)
         std::cout << "no operation breaks its bound on either side\n";

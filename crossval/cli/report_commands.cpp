@@ -30,7 +30,7 @@ void add_merge(CLI::App& app, Outcome& outcome) {
   command->add_option("--out", flags->out, "folder of the joint report")->required()->type_name("DIR");
   command->callback([flags, &outcome] {
     const RunResult result = merge(flags->shards, flags->out);
-    std::cout << result.claim << "\n"
+    std::cout << reports::escape_terminal(result.claim) << "\n"
               << reports::escape_terminal(result.headline) << "\n"
               << "report: " << (flags->out / "index.html").string() << "\n";
     outcome.exit_code = static_cast<int>(exit_code(result.verdict));

@@ -47,7 +47,7 @@ void add_run(CLI::App& app, Outcome& outcome, const std::string& command_line) {
     const auto& out = flags->run.out;
     if (const auto file = environment("XML_OUTPUT_FILE"); file && !file->empty())
       hand_over(out / "junit.xml", *file);
-    std::cout << result.claim << "\n"
+    std::cout << reports::escape_terminal(result.claim) << "\n"
               << reports::escape_terminal(result.headline) << "\n"
               << "report: " << (out / "index.html").string() << "\n";
     if (result.located.contains("bundle"))
