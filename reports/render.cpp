@@ -16,9 +16,10 @@ Rendered render(const std::filesystem::path& results_jsonl, const std::filesyste
     const char* name;
     void (*write)(const Report&, AtomicFile&);
   };
-  static constexpr std::array<Rendering, 4> kRenderings{{{"report.json", write_json},
+  static constexpr std::array<Rendering, 5> kRenderings{{{"report.json", write_json},
                                                          {"junit.xml", write_junit},
                                                          {"summary.md", write_markdown},
+                                                         {"results.sarif", write_sarif},
                                                          {"index.html", write_html}}};
   std::vector<std::unique_ptr<AtomicFile>> files;
   for (const Rendering& rendering : kRenderings) {

@@ -1,6 +1,6 @@
 #pragma once
-// The four renderings of a run: report.json, junit.xml, summary.md and index.html, all made from one pass
-// over results.jsonl. The record format is described in docs/reference/records.md.
+// The renderings of a run: report.json, junit.xml, summary.md, results.sarif and index.html, all made from
+// one pass over results.jsonl. The record format is described in docs/reference/records.md.
 
 #include <cstdint>
 #include <filesystem>

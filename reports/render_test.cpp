@@ -36,6 +36,7 @@ struct Pages {
   std::string junit;
   std::unique_ptr<testing::XmlElement> xml;
   std::string markdown;
+  json sarif;
   std::string html;
 };
 
@@ -47,12 +48,13 @@ Pages rendered(const std::string& jsonl) {
   pages.junit = scratch.read("junit.xml");
   pages.xml = testing::parse_xml(pages.junit);
   pages.markdown = scratch.read("summary.md");
+  pages.sarif = json::parse(scratch.read("results.sarif"));
   pages.html = scratch.read("index.html");
   std::set<std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(scratch.path()))
     files.insert(entry.path().filename());
-  EXPECT_EQ(files,
-            (std::set<std::string>{"results.jsonl", "report.json", "junit.xml", "summary.md", "index.html"}));
+  EXPECT_EQ(files, (std::set<std::string>{"results.jsonl", "report.json", "junit.xml", "summary.md",
+                                          "results.sarif", "index.html"}));
   return pages;
 }
 
@@ -159,6 +161,23 @@ void expect_agreement(const Pages& pages, const std::string& verdict, int exit_c
     }
   }
 
+  const json& run = pages.sarif["runs"][0];
+  EXPECT_EQ(run["properties"]["verdict"], verdict);
+  EXPECT_EQ(run["properties"]["exit"], exit_code);
+  EXPECT_EQ(run["properties"]["claim"], r.claim);
+  EXPECT_EQ(run["properties"]["headline"], r.headline);
+  EXPECT_EQ(run["properties"]["cases"], report["cases_by_verdict"]);
+  for (const char* count : {"planned", "made", "skipped"})
+    EXPECT_EQ(run["properties"]["comparisons"][count], report["comparisons"][count]);
+  const json& invocation = run["invocations"][0];
+  EXPECT_EQ(invocation["exitCode"], exit_code);
+  EXPECT_EQ(invocation["exitCodeDescription"], verdict);
+  EXPECT_EQ(invocation["executionSuccessful"], verdict == "PASS" || verdict == "FAIL");
+  EXPECT_EQ(invocation.contains("toolExecutionNotifications"), verdict != "PASS");
+  if (verdict == "PASS") {
+    EXPECT_TRUE(run["results"].empty());
+  }
+
   const auto grouped = [](std::uint64_t n) {
     std::string digits = std::to_string(n);
     for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3)
@@ -256,8 +275,8 @@ TEST(Render, AFailingRun) {
   EXPECT_NE(text.find("crossval run --model fixtures/model/bundled.gguf --prompts fixtures/suites/qa.json "
                       "--filter colour-of-snow"),
             std::string::npos);
-  EXPECT_NE(pages.html.find("id=\"case-colour-of-snow\""), std::string::npos);
-  EXPECT_NE(pages.html.find("href=\"#case-colour-of-snow\""), std::string::npos);
+  EXPECT_NE(pages.html.find("id=\"case=colour-of-snow\""), std::string::npos);
+  EXPECT_NE(pages.html.find("href=\"#case=colour-of-snow\""), std::string::npos);
 
   EXPECT_EQ(pages.report["failures"][0]["tap"], "ffn_act-1");
   EXPECT_EQ(pages.report["failures"][0]["mode"], "local");
@@ -284,6 +303,83 @@ TEST(Render, AFailingRun) {
   EXPECT_LT(pages.markdown.find("### Failing comparisons"), pages.markdown.find("Reproduce"));
   EXPECT_NE(pages.markdown.find("| `colour-of-snow` | 1 | `ffn_act-1` | local | "), std::string::npos);
   EXPECT_NE(pages.markdown.find("--filter colour-of-snow\n```"), std::string::npos);
+}
+
+TEST(Render, SarifPointsAtTheSourceOfWhatFailedByItself) {
+  SampleOptions options;
+  options.failing_case = 2;
+  const json run = rendered(options).sarif["runs"][0];
+  // Free-running failures only inherit; they have no result of their own.
+  ASSERT_EQ(run["results"].size(), 1U);
+  const json& result = run["results"][0];
+  EXPECT_EQ(result["ruleId"], "local.cosine");
+  EXPECT_EQ(run["tool"]["driver"]["rules"][result["ruleIndex"].get<std::size_t>()]["id"], result["ruleId"]);
+  EXPECT_EQ(result["level"], "error");
+  const json& place = result["locations"][0]["physicalLocation"];
+  EXPECT_EQ(place["artifactLocation"]["uri"], "engine/element%20wise.cpp");
+  EXPECT_EQ(place["region"]["startLine"], 66);
+  EXPECT_EQ(result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"], "avx2::silu");
+  EXPECT_EQ(result["partialFingerprints"]["operation/v1"], "candidate ffn_act");
+  const std::string text = result["message"]["text"];
+  EXPECT_TRUE(
+      text.starts_with("ffn_act of the candidate: 2 of 36 local comparisons failed. First: local ffn_act-1"))
+      << text;
+  EXPECT_NE(text.find("--filter colour-of-snow"), std::string::npos) << text;
+  EXPECT_EQ(result["properties"]["at"], json::parse("[0,117]"));
+}
+
+TEST(Render, SarifGoesByTheArbiterAndByWhatWasLocated) {
+  SampleOptions options;
+  options.failing_case = 2;
+  std::vector<json> records = testing::sample_records(options);
+  json& run = records[0];
+  run["reference"]["sources"] = {{"ffn_act", {{"function", "f"}, {"file", "theirs.cpp"}, {"line", 3}}}};
+  const auto files = [&records] {
+    std::vector<std::string> uris;
+    const Pages pages = rendered(testing::to_jsonl(records));
+    for (const json& result : pages.sarif["runs"][0]["results"])
+      uris.push_back(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]);
+    return uris;
+  };
+  for (json& record : records)
+    if (record["type"] == "comparison" && record["mode"] == "local" && record["verdict"] == "FAIL")
+      record["blame"] = "reference wrong";
+  EXPECT_EQ(files(), std::vector<std::string>{"theirs.cpp"});
+  // An operation that only locating found.
+  records.back()["located"] = {{"case", "colour-of-snow"},
+                               {"step", 1},
+                               {"tap", "attn_norm-0"},
+                               {"who", "candidate wrong"},
+                               {"row", 0},
+                               {"why", "nmse 1 > 1e-06"},
+                               {"evaluator", "emulator"},
+                               {"likeness", "differs as if [x](http://b.example)"}};
+  EXPECT_EQ(files(), (std::vector<std::string>{"engine/norm.cpp", "theirs.cpp"}));
+  const Pages pages = rendered(testing::to_jsonl(records));
+  const std::string text = pages.sarif["runs"][0]["results"][0]["message"]["text"];
+  EXPECT_NE(text.find("It differs as if \\[x\\](http://b.example)."), std::string::npos) << text;
+  EXPECT_NE(pages.html.find("The sides part in <code>attn_norm-0</code> · candidate wrong</h2>"),
+            std::string::npos);
+  // Without sources there is nothing to point at, and the verdict stays.
+  for (const char* side : {"candidate", "reference"}) run[side].erase("sources");
+  EXPECT_TRUE(files().empty());
+  expect_agreement(rendered(testing::to_jsonl(records)), "FAIL", 1);
+}
+
+TEST(Render, WhatAProgramSaidAsItDiedIsText) {
+  for (const char* verdict : {"INCOMPARABLE", "INVALID"}) {
+    SampleOptions options;
+    options.last_case_verdict = verdict;
+    options.hostile = kHostile;
+    const Pages pages = rendered(options);
+    expect_agreement(pages, verdict, std::string(verdict) == "INVALID" ? 4 : 3);
+    expect_self_contained(pages.html);
+    for (const std::string* page : {&pages.html, &pages.markdown, &pages.junit}) {
+      EXPECT_NE(page->find("signal 9&lt;"), std::string::npos);
+      EXPECT_EQ(page->find("<img"), std::string::npos);
+      EXPECT_EQ(page->find("\x1b"), std::string::npos);
+    }
+  }
 }
 
 TEST(Render, AnIncomparableRun) {
@@ -484,8 +580,8 @@ TEST(Render, TwoThousandCasesFitTheirLimits) {
       EXPECT_LT(pages.markdown.size(), 1024U * 1024U);
       EXPECT_EQ(pages.report["cases"].size(), 2000U);
       std::size_t rows = 0;
-      for (std::size_t i = pages.html.find("<tr id=\"case-"); i != std::string::npos;
-           i = pages.html.find("<tr id=\"case-", i + 1))
+      for (std::size_t i = pages.html.find("<tr id=\"case="); i != std::string::npos;
+           i = pages.html.find("<tr id=\"case=", i + 1))
         ++rows;
       if (text != quotes) {
         EXPECT_EQ(rows, 2000U) << "every case is on the page";

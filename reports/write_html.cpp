@@ -44,7 +44,7 @@ std::string sha256_source(std::string_view hex) {
 
 /// A browser looks for the fragment as it stands before it decodes it, so id and link are the same text.
 std::string case_anchor(const std::string& id) {
-  return "case-" + escape_fragment(id);
+  return "case=" + escape_fragment(id);
 }
 
 std::string case_link(const CaseReport& c) {
@@ -75,7 +75,7 @@ std::string error_cell(double value) {
 
 std::string command_box(const std::string& command) {
   return "<div class=\"command\"><code>" + html(command, 2000) +
-         "</code><button type=\"button\">Copy</button></div>";
+         "</code><button type=\"button\" aria-label=\"Copy the command\">Copy</button></div>";
 }
 
 const char* icon(Verdict verdict) {
@@ -140,6 +140,7 @@ class Page {
         "the "
         "tables is here without it.</p></noscript>\n");
     notes();
+    located();
     first_failure();
     failures();
     heat_map();
@@ -184,8 +185,8 @@ class Page {
         "</p>\n<div class=\"verdict\"><h1><svg viewBox=\"0 0 24 24\" fill=\"none\" "
         "stroke=\"currentColor\" stroke-width=\"3.2\" stroke-linecap=\"round\" stroke-linejoin=\"round\" "
         "aria-hidden=\"true\">" +
-        icon(report_.verdict) + "</svg>" + verdict + "</h1></div>\n<p class=\"headline\">" +
-        html(report_.headline.empty() ? case_sentence(report_.counts) : report_.headline, 600) + "</p>\n");
+        icon(report_.verdict) + "</svg>" + verdict + "</h1></div>\n<p class=\"headline\">" + headline() +
+        "</p>\n");
     const CaseCounts& n = report_.counts;
     put("<dl class=\"tiles\">\n");
     std::string others;
@@ -226,6 +227,16 @@ class Page {
            error_figure(worst[i].one_minus_cosine), bits);
     }
     put("</dl>\n</div></div>\n");
+  }
+
+  /// The first clause says what matters most; what follows it is set smaller.
+  std::string headline() const {
+    const std::string text =
+        shortened(report_.headline.empty() ? case_sentence(report_.counts) : report_.headline, 600);
+    const std::size_t end = text.find("; ");
+    if (end == std::string::npos) return escape_html(text);
+    return escape_html(text.substr(0, end)) + " <span class=\"more\">" + escape_html(text.substr(end + 2)) +
+           "</span>";
   }
 
   /// A share that says 100 % only where it is all.
@@ -299,6 +310,37 @@ class Page {
     put("</ul></section>\n");
   }
 
+  /// Where the run found the sides to part, and what that looks like.
+  void located() {
+    if (!report_.summary) return;
+    const auto it = report_.summary->find("located");
+    if (it == report_.summary->end() || !it->is_object()) return;
+    const auto& l = *it;
+    const std::string who = text_of(l, "who");
+    put("<section class=\"callout FAIL\" id=\"located\" aria-labelledby=\"located-title\"><h2 "
+        "id=\"located-title\">"
+        "The sides part in <code>" +
+        html(text_of(l, "tap"), 80) + "</code>" + (who.empty() ? std::string{} : " · " + html(who, 60)) +
+        "</h2>\n");
+    const std::string likeness = text_of(l, "likeness");
+    if (!likeness.empty()) put("<p class=\"likeness\">It " + html(likeness) + ".</p>\n");
+    std::vector<Attribute> facts;
+    const auto fact = [&facts, &l](const char* name, const char* key) {
+      const auto member = l.find(key);
+      if (member != l.end()) flatten(*member, name, facts);
+    };
+    fact("Case", "case");
+    fact("Step", "step");
+    fact("Row", "row");
+    fact("Why", "why");
+    fact("Evaluated by", "evaluator");
+    if (const auto weights = l.find("weights"); weights != l.end()) flatten(*weights, "Weights", facts);
+    put("<dl>");
+    for (const Attribute& f : facts)
+      put("<div><dt>" + html(f.name, 80) + "</dt><dd>" + html(f.value) + "</dd></div>");
+    put("</dl></section>\n");
+  }
+
   /// What to look at first: the failure that the run names, else the first that was recorded.
   void first_failure() {
     std::string quadrant;
@@ -363,10 +405,34 @@ class Page {
       item("Values that differ",
            grouped(c.bits) + " of " + grouped(c.count) + " (" + share(c.bits, c.count) + ")");
     if (c.integers_differing) item("Integer products that differ", grouped(*c.integers_differing));
+    if (const std::string source = source_of(c); !source.empty())
+      item("Computed in", "<code>" + html(source) + "</code>");
     put("</dl>");
     const std::string command = reproduce_command(report_, owner);
     if (!command.empty()) put("<p class=\"muted\">Reproduce</p>" + command_box(command));
     put("</section>\n");
+  }
+
+  /// "engine/kernels/avx2/elementwise.cpp:42, avx2::silu", where the side whose operation failed names its
+  /// sources.
+  std::string source_of(const Comparison& c) const {
+    if (c.mode != Mode::kLocal) return {};
+    const bool reference = c.blame == "reference wrong" || (c.blame.empty() && c.side == "reference");
+    const auto side = report_.run.find(reference ? "reference" : "candidate");
+    if (side == report_.run.end() || !side->is_object()) return {};
+    const auto sources = side->find("sources");
+    if (sources == side->end() || !sources->is_object()) return {};
+    const auto source = sources->find(split_tap(c.tap).name);
+    if (source == sources->end() || text_of(*source, "file").empty()) return {};
+    const auto line = source->find("line");
+    return text_of(*source, "file") + (line == source->end() ? "" : ":" + line->dump()) + ", " +
+           text_of(*source, "function");
+  }
+
+  std::string command_cell(const CaseReport& c) const {
+    const std::string command = reproduce_command(report_, c);
+    if (command.empty()) return cell("–");
+    return cell("<details><summary>command</summary>" + command_box(command) + "</details>");
   }
 
   void failures() {
@@ -387,11 +453,7 @@ class Page {
           (c.got ? number_cell(*c.got, value_figure(*c.got)) : cell("–", "n")) +
           (c.expected ? number_cell(*c.expected, value_figure(*c.expected)) : cell("–", "n")) +
           error_cell(1 - c.cosine) + error_cell(c.nmse) + number_cell(c.norm_ratio, figure(c.norm_ratio));
-      const std::string command = reproduce_command(report_, owner);
-      row += command.empty()
-                 ? cell("–")
-                 : cell("<details><summary>command</summary>" + command_box(command) + "</details>");
-      row += "</tr>\n";
+      row += command_cell(owner) + "</tr>\n";
       if (rows.size() + row.size() > kFailureBytes) break;
       rows += row;
       ++shown;
@@ -405,8 +467,8 @@ class Page {
           "placeholder=\"case, tap, reason\"></label><output id=\"failure-count\" "
           "for=\"failure-filter\"></output></div>");
     begin_table("Failing comparisons", "data-sortable",
-                heads({"Case", "#Step", "Tap", "Mode", "Why", "-At", "#Got", "#Expected", "#1 − cosine",
-                       "#NMSE", "#Norm ratio", "-Reproduce"}),
+                heads({"Case", "#Step", "Tap", "Mode", "Why", "-At", "#Got", "#Expected",
+                       "#1\u00a0−\u00a0cosine", "#NMSE", "#Norm ratio", "-Reproduce"}),
                 "failure-rows");
     put(rows);
     end_table();
@@ -416,10 +478,12 @@ class Page {
   void heat_map() {
     if (!has_figures()) return;
     begin("heat", "Heat map",
-          "Layer by step, each cell the worst row of any case. An error that starts in one operation stands "
-          "out "
-          "there in the local map; what follows from it, in the free-running one only.",
-          "<div class=\"controls\"><label>Tap<select id=\"tap-select\"></select></label><label>Figure<select "
+          "Layers by steps, then operations by layers; each cell is the worst row of any case. An error that "
+          "starts in one operation stands out there in "
+          "the "
+          "local map; what follows from it, in the free-running one only.",
+          "<div class=\"controls\"><label>Tap<select "
+          "id=\"tap-select\"></select></label><label>Figure<select "
           "id=\"metric-select\"></select></label></div>");
     put("<div class=\"maps\" id=\"heat-maps\"></div><div class=\"legend\" id=\"heat-legend\"></div>"
         "<p class=\"readout\" id=\"heat-readout\" role=\"status\"></p></section>\n");
@@ -444,10 +508,11 @@ class Page {
     begin("taps", "Taps",
           "Worst figures over all layers, steps and cases, in the order of computation. A tap opens its heat "
           "map.");
-    begin_table("Worst figures of each tap", "class=\"taps\" data-sortable",
-                heads({"Tap", "-Along the layers", "#Compared", "#Failed", "#Local 1 − cosine", "#Local NMSE",
-                       "#Local |norm − 1|", "#Free 1 − cosine", "#Free NMSE", "#Free |norm − 1|",
-                       "#Self-noise 1 − cosine", "#Values the same"}));
+    begin_table(
+        "Worst figures of each tap", "class=\"taps\" data-sortable",
+        heads({"Tap", "-Along the layers", "#Compared", "#Failed", "#Local 1\u00a0−\u00a0cosine",
+               "#Local NMSE", "#Local |norm\u00a0−\u00a01|", "#Free 1\u00a0−\u00a0cosine", "#Free NMSE",
+               "#Free |norm\u00a0−\u00a01|", "#Self-noise 1\u00a0−\u00a0cosine", "#Values the same"}));
     for (const auto& [tap, row] : rows) {
       Cell both = row.local;
       both.add(row.free_running);
@@ -561,6 +626,7 @@ class Page {
       first = html(c.reason, kMaxShownText);
     }
     row += cell(first.empty() ? "–" : first, "text");
+    row += c.is_failing() ? command_cell(c) : cell("");
     return row + "</tr>\n";
   }
 
@@ -604,10 +670,11 @@ class Page {
               options +
               "</select></label><output "
               "id=\"case-count\" for=\"case-filter case-state\"></output></div>");
-    begin_table("Cases", "data-sortable",
-                heads({"Verdict", "Case", "Prompt", "Answer", "Expected", "#Tokens", "#Flips", "#Compared",
-                       "#Failed", "#Local 1 − cosine", "#Free 1 − cosine", "First failure"}),
-                "case-rows");
+    begin_table(
+        "Cases", "data-sortable",
+        heads({"Verdict", "Case", "Prompt", "Answer", "Expected", "#Tokens", "#Flips", "#Compared", "#Failed",
+               "#Local 1\u00a0−\u00a0cosine", "#Free 1\u00a0−\u00a0cosine", "First failure", "-Reproduce"}),
+        "case-rows");
     for (const std::string& row : rows) put(row);
     end_table();
     put("</section>\n");
@@ -629,7 +696,7 @@ class Page {
         if (it->contains(first)) flatten((*it)[first], first, columns.back());
       }
       for (const auto& [member, value] : it->items()) {
-        if (std::find(kFirst.begin(), kFirst.end(), member) != kFirst.end()) continue;
+        if (member == "sources" || std::find(kFirst.begin(), kFirst.end(), member) != kFirst.end()) continue;
         flatten(value, member == "details" ? "" : member, columns.back());
       }
       names.push_back(name);
@@ -646,14 +713,15 @@ class Page {
       begin_table("Participants", "", head_cells);
       for (const std::string& attribute : order) {
         std::string cells;
-        std::set<std::string> values;
+        std::vector<std::string> values;
         for (const auto& column : columns) {
           const auto it = std::find_if(column.begin(), column.end(),
                                        [&](const Attribute& a) { return a.name == attribute; });
-          values.insert(it == column.end() ? std::string{} : it->value);
+          values.push_back(it == column.end() ? std::string{} : it->value);
           cells += cell(it == column.end() ? "–" : "<code>" + html(it->value) + "</code>");
         }
-        const bool differs = columns.size() > 1 && values.size() > 1 && attribute != "name";
+        // Candidate and reference; an arbiter is of another kind.
+        const bool differs = columns.size() > 1 && values[0] != values[1] && attribute != "name";
         put(std::string("<tr") + (differs ? " class=\"differs\"" : "") + "><th scope=\"row\">" +
             html(attribute, 80) + (differs ? "<span class=\"hidden-label\"> (differs)</span>" : "") +
             "</th>" + cells + "</tr>\n");

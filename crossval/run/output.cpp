@@ -16,7 +16,7 @@ using bitnet::InputError;
 using nlohmann::json;
 
 constexpr const char* kFiles[] = {"results.jsonl", "results.jsonl.tmp", "pending.jsonl", "report.json",
-                                  "junit.xml",     "summary.md",        "index.html"};
+                                  "junit.xml",     "summary.md",        "results.sarif", "index.html"};
 
 // Lines with their line feed, up to `enough`.
 int whole_lines(const fs::path& path, int enough) {

@@ -11,6 +11,7 @@
 
 #include "crossval/locate/locate_bundle.h"
 #include "crossval/participants/ahead.h"
+#include "crossval/participants/kernel_sources.h"
 #include "crossval/records/record_file.h"
 #include "crossval/records/sha256.h"
 #include "crossval/run/canary.h"
@@ -44,13 +45,18 @@ json host() {
           {"os", std::string(names.sysname) + " " + names.release + " " + names.machine}};
 }
 
-json identity_record(const Participant& participant) {
+// `model` is what it computes with; where it is our engine, its record says where in the sources each tap is
+// computed.
+json identity_record(const Participant& participant, const bitnet::Model& model) {
   const Identity id = participant.identity();
   json details = json::object();
   for (const auto& [key, value] : id.details) details[key] = value;
   json record = {{"name", id.name}, {"version", id.version}, {"build", id.build}, {"details", details}};
   for (const char* key : {"isa", "threads"})
     if (details.contains(key)) record[key] = details[key];
+  if (id.name == "engine")
+    for (const auto& [tap, source] : engine_sources(model, details.value("isa", "")))
+      record["sources"][tap] = {{"function", source.function}, {"file", source.file}, {"line", source.line}};
   return record;
 }
 
@@ -116,8 +122,8 @@ json run_record(const RunOptions& options, const Session& s, const Suite& suite,
       {"reference_model", nullptr},
       {"suite", {{"path", suite.path}, {"sha256", suite.sha256}, {"cases", suite.cases.size()}}},
       {"gates", {{"sha256", gates.sha256}, {"source", gates.source}, {"list", gate_list}}},
-      {"candidate", identity_record(*s.candidate)},
-      {"reference", identity_record(*s.reference)},
+      {"candidate", identity_record(*s.candidate, *s.model)},
+      {"reference", identity_record(*s.reference, *s.reference_model)},
       {"arbiter", nullptr},
       {"tokens_from", drivers[static_cast<int>(options.tokens_from)]},
       {"reference_batch", s.plan.evaluation_tokens},
@@ -135,7 +141,7 @@ json run_record(const RunOptions& options, const Session& s, const Suite& suite,
   if (!options.inject.empty()) record["inject"] = options.inject;
   if (s.arbiter_spec)
     record["arbiter"] = {{"name", s.arbiter_spec->kind}, {"details", s.arbiter_spec->options}};
-  if (s.evaluator) record["evaluator"] = identity_record(*s.evaluator);
+  if (s.evaluator) record["evaluator"] = identity_record(*s.evaluator, *s.model);
   if (!options.reference_model.empty())
     record["reference_model"] =
         model_record(options.reference_model, s.reference_model_sha256, *s.reference_model);

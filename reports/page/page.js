@@ -27,6 +27,9 @@
     return text.replace(/-/g, '−');
   };
   const grouped = (n) => n.toLocaleString('en');
+  // A power of ten as people write it: 0.01, 100, 10⁻⁷.
+  const power = (d) => d >= -3 && d <= 4 ? String(Number('1e' + d)) :
+      '10' + String(d).replace(/./g, (c) => c === '-' ? '⁻' : '⁰¹²³⁴⁵⁶⁷⁸⁹'[c]);
 
   function node(tag, attributes, ...children) {
     const e = document.createElement(tag);
@@ -94,6 +97,17 @@
     return [...rows.values()].sort((a, b) => order(a) - order(b));
   }
 
+  // Each operation in each layer, the worst of all steps; those without a layer have a column of their own.
+  function operationRows(mode, tap, layers) {
+    const taps = tap === ALL ? data.taps.map((_, i) => i) : [tap];
+    return taps.filter((t) => layerKeys(mode, t).length).map((t) => ({
+      name: data.taps[t],
+      cells: layers.map((layer) => rowsOf(mode, t, layer).filter(Boolean).map((cell) => mark(cell, t))),
+    }));
+  }
+  const layersOf = (mode) => data.taps.flatMap((_, t) => layerKeys(mode, t)).map(Number);
+  const allLayers = [...new Set(MODES.flatMap((mode) => layersOf(mode.key)))].sort((a, b) => a - b);
+
   const columnName = ([first, last]) => first === last ? String(first) : first + '–' + last;
   const rowName = (row) => row.layer >= 0 ? 'layer ' + row.layer : data.taps[row.tap];
 
@@ -117,7 +131,7 @@
   function exponent(value) {
     const x = number(value);
     if (Number.isNaN(x)) return 'NaN';
-    if (x <= 0) return '0';
+    if (x <= 0) return '=';
     if (!Number.isFinite(x)) return '∞';
     return String(Math.floor(Math.log10(Math.abs(x)))).replace('-', '−');
   }
@@ -140,31 +154,44 @@
 
   const view = {tap: ALL, metric: 0};
 
+  // What a map has across and down: names, how a place is called, and the cells of each row by column.
+  const stepsMap = (mode) => ({
+    mode, name: 'layers by steps',
+    columns: data.columns.map((c) => ({short: columnName(c), title: 'step ' + columnName(c)})),
+    rows: heatRows(mode.key, view.tap).map((row) => ({name: rowName(row), cells: row.cells})),
+  });
+  const layersMap = (mode) => ({
+    mode, name: 'operations by layers',
+    columns: allLayers.map((layer) => layer < 0 ? {short: '–', title: 'no layer'} : {short: String(layer), title: 'layer ' + layer}),
+    rows: operationRows(mode.key, view.tap, allLayers),
+  });
+
   function drawHeat() {
     const holder = byId('heat-maps');
     holder.replaceChildren();
     const metric = METRICS[view.metric];
-    const maps = MODES.map((mode) => ({mode, rows: heatRows(mode.key, view.tap)})).filter((m) => m.rows.length);
+    // One operation by layers is a single row: the plot along the layers shows it better.
+    const maps = MODES.map(stepsMap).concat(view.tap === ALL ? MODES.map(layersMap) : []).filter((m) => m.rows.length);
     for (const map of maps) {
-      for (const row of map.rows) row.combined = data.columns.map((_, i) => row.cells[i] ? combine(row.cells[i]) : null);
+      for (const row of map.rows) row.combined = map.columns.map((_, i) => row.cells[i] && row.cells[i].length ? combine(row.cells[i]) : null);
     }
     const scale = scaleOf(maps.flatMap((m) => m.rows.flatMap((r) => r.combined.filter(Boolean).map((c) => c.v[view.metric]))));
-    const dense = data.columns.length > 26;
-    holder.classList.toggle('wide', data.columns.length > 14);
+    const across = Math.max(0, ...maps.map((m) => m.columns.length));
+    holder.classList.toggle('wide', across > 14);
     let anyFailed = false;
-    for (const {mode, rows} of maps) {
-      const label = mode.name + ', ' + (view.tap === ALL ? 'all taps' : data.taps[view.tap]) + ', ' + metric.name +
-          ', layer by step';
+    for (const {mode, name, columns, rows} of maps) {
+      const dense = columns.length > 26;
+      const label = mode.name + ', ' + (view.tap === ALL ? 'all taps' : data.taps[view.tap]) + ', ' + metric.name + ', ' + name;
       const table = node('table', {class: dense ? 'heat dense' : 'heat', role: 'grid', 'aria-label': label});
       const head = node('tr', {}, node('td', {class: 'none'}));
-      data.columns.forEach((column, i) => {
+      columns.forEach((column, i) => {
         const shown = !dense || i % 4 === 0;
-        head.append(node('th', {scope: 'col', title: 'step ' + columnName(column)}, shown ? columnName(column) : ''));
+        head.append(node('th', {scope: 'col', title: column.title, 'aria-label': column.title}, shown ? column.short : ''));
       });
       table.append(node('thead', {}, head));
       const body = node('tbody');
       rows.forEach((row) => {
-        const tr = node('tr', {}, node('th', {scope: 'row'}, rowName(row)));
+        const tr = node('tr', {}, node('th', {scope: 'row'}, row.name));
         row.combined.forEach((cell, i) => {
           if (!cell) {
             tr.append(node('td', {class: 'none'}));
@@ -173,12 +200,12 @@
           const value = cell.v[view.metric];
           const failed = cell.v[5] > 0;
           anyFailed = anyFailed || failed;
-          const place = mode.name + ', ' + rowName(row) + ', step ' + columnName(data.columns[i]);
+          const place = mode.name + ', ' + row.name + ', ' + columns[i].title;
           const td = node('td', {
             class: failed ? 'failed' : level(value, scale),
             tabindex: '-1',
-            'aria-label': place + ': ' + metric.name + ' ' + figure(value) + (failed ? ', ' + cell.v[5] + ' failed' : ''),
-          }, failed ? '✕' : exponent(value));
+            'aria-label': place + ': ' + metric.name + ' ' + figure(value) + (failed ? ', ' + grouped(cell.v[5]) + ' failed' : ''),
+          }, exponent(value));
           const show = () => readout(cell, place);
           td.addEventListener('mouseenter', () => { if (!holder.querySelector('[aria-selected=true]')) show(); });
           td.addEventListener('focus', show);
@@ -196,21 +223,20 @@
       const start = body.querySelector('td.failed') || body.querySelector('td[tabindex]');
       if (start) start.tabIndex = 0;
       table.addEventListener('keydown', moveInGrid);
-      holder.append(node('figure', {}, node('figcaption', {}, node('b', {}, mode.name), ': ' + mode.what),
+      holder.append(node('figure', {}, node('figcaption', {}, node('b', {}, mode.name + ', ' + name), ': ' + mode.what),
                          node('div', {class: 'heat-scroll'}, table)));
     }
     const legend = byId('heat-legend');
     legend.replaceChildren();
     legend.append(node('span', {}, 'Numbers are powers of ten of the worst ' + metric.name + ':'));
-    legend.append(node('span', {}, node('i', {class: 'zero'}, '0'), 'no difference'));
+    legend.append(node('span', {}, node('i', {class: 'zero'}, '='), 'no difference'));
     const ramp = node('span', {}, power(scale.low));
     for (let q = 0; q < 8; ++q) ramp.append(node('i', {class: 'q' + q}));
     ramp.append(power(scale.high));
     legend.append(ramp);
-    if (anyFailed) legend.append(node('span', {}, node('i', {class: 'failed'}, '✕'), 'a gate failed'));
+    if (anyFailed) legend.append(node('span', {}, node('i', {class: 'failed'}), 'a gate failed'));
     byId('heat-readout').textContent = 'Point at a cell or move with the arrow keys; a click keeps the cell.';
   }
-  const power = (d) => '1e' + String(d).replace('-', '−');
 
   function moveInGrid(event) {
     const step = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}[event.key];
@@ -219,6 +245,12 @@
     if (event.key === 'Enter' || event.key === ' ') {
       event.preventDefault();
       cell.click();
+      return;
+    }
+    if (event.key === 'Home' || event.key === 'End') {
+      const row = [...cell.parentNode.querySelectorAll('td[tabindex]')];
+      event.preventDefault();
+      focusCell(cell, event.key === 'Home' ? row[0] : row[row.length - 1]);
       return;
     }
     if (!step) return;
@@ -232,13 +264,20 @@
       const next = rows[r] && rows[r].cells[c];
       if (!next || c < 1) return;
       if (next.hasAttribute('tabindex')) {
-        cell.tabIndex = -1;
-        next.tabIndex = 0;
-        next.focus();
+        focusCell(cell, next);
         return;
       }
     }
   }
+
+  function focusCell(from, to) {
+    from.tabIndex = -1;
+    to.tabIndex = 0;
+    to.focus();
+  }
+
+  // A plot is drawn as wide as its place, so that its text keeps its size on small screens.
+  const plotWidth = (box) => Math.max(300, Math.min(1400, Math.round(box.clientWidth)));
 
   // ---- error along the layers ------------------------------------------------------------------------------------
   function worstAlong(mode, tap, layer) {
@@ -278,11 +317,13 @@
     figureBox.replaceChildren();
     const metric = METRICS[view.metric];
     const points = profile(view.tap);
-    const W = 1160, H = 320, L = 64, R = 20, T = 14, B = 46;
     const values = points.flatMap((p) => MODES.map((m) => p[m.key] && p[m.key].v[view.metric]).filter((v) => v !== null && v !== undefined));
-    const noise = view.tap === ALL || !data.noise[view.tap] ? null : view.metric === 0 ? data.noise[view.tap][0] :
+    // Without any difference there is nothing to draw but the axis.
+    const flat = !values.some((v) => badness(v) > 0);
+    const W = plotWidth(figureBox), H = flat ? 110 : 320, L = 52, R = 14, T = 14, B = 46;
+    const noise = flat || view.tap === ALL || !data.noise[view.tap] ? null : view.metric === 0 ? data.noise[view.tap][0] :
         view.metric === 2 ? data.noise[view.tap][1] : null;
-    const limits = MODES.map((m) => view.tap === ALL ? null : ((data.limits[m.key] || {})[view.tap] || [])[view.metric]);
+    const limits = MODES.map((m) => view.tap === ALL || flat ? null : ((data.limits[m.key] || {})[view.tap] || [])[view.metric]);
     const scale = scaleOf(values.concat(limits.filter((x) => x > 0)).concat(noise > 0 ? [noise] : []));
     const x = (i) => points.length < 2 ? (L + W - R) / 2 : L + (W - L - R) * i / (points.length - 1);
     const y = (v) => {
@@ -294,20 +335,26 @@
         ' of ' + data.taps[view.tap] + ' along the layers');
     const svg = shape('svg', {viewBox: '0 0 ' + W + ' ' + H, role: 'img', 'aria-label': title + '; the figures are in the table below'});
     const every = Math.max(1, Math.ceil((scale.high - scale.low) / 8));
-    for (let d = scale.low; d <= scale.high; d += every) {
+    if (flat) {
+      svg.append(shape('text', {x: (L + W - R) / 2, y: T + 18, 'text-anchor': 'middle'}, 'every figure is 0'),
+                 shape('line', {class: 'axis', x1: L, x2: W - R, y1: H - B, y2: H - B}),
+                 shape('text', {x: L - 8, y: H - B + 4, 'text-anchor': 'end'}, '0'));
+    }
+    for (let d = scale.low; d <= scale.high && !flat; d += every) {
       const at = H - B - (H - B - T) * (d - scale.low) / (scale.high - scale.low);
       svg.append(shape('line', {class: d === scale.low ? 'axis' : 'grid', x1: L, x2: W - R, y1: at, y2: at}),
-                 shape('text', {x: L - 8, y: at + 4, 'text-anchor': 'end'}, '1e' + String(d).replace('-', '−')));
+                 shape('text', {x: L - 8, y: at + 4, 'text-anchor': 'end'}, power(d)));
     }
     let previous = null;
-    const perLabel = Math.ceil(points.length / 24);
+    const labels = Math.max(2, Math.floor((W - L - R) / 34));
+    const perLabel = Math.ceil(points.length / labels);
     points.forEach((p, i) => {
       if (view.tap === ALL) {
         if (p.layer !== previous) {
           if (i > 0) svg.append(shape('line', {class: 'grid', x1: (x(i) + x(i - 1)) / 2, x2: (x(i) + x(i - 1)) / 2, y1: T, y2: H - B}));
           const width = points.filter((q) => q.layer === p.layer).length;
           const layers = new Set(points.map((q) => q.layer)).size;
-          if (p.layer >= 0 && (layers <= 24 || p.layer % Math.ceil(layers / 24) === 0)) {
+          if (p.layer >= 0 && (layers <= labels || p.layer % Math.ceil(layers / labels) === 0)) {
             svg.append(shape('text', {x: (x(i) + x(Math.min(points.length - 1, i + width - 1))) / 2, y: H - B + 18, 'text-anchor': 'middle'}, String(p.layer)));
           }
         }
@@ -317,7 +364,7 @@
       }
     });
     svg.append(shape('text', {x: (L + W - R) / 2, y: H - 6, 'text-anchor': 'middle'},
-                     view.tap === ALL ? 'layer; within a layer each tap in the order of computation' : 'layer'));
+                     view.tap !== ALL ? 'layer' : W < 600 ? 'layer, and in it each tap' : 'layer; within a layer each tap in the order of computation'));
     limits.forEach((limit, m) => {
       if (!(limit > 0) || Math.log10(limit) > scale.high || Math.log10(limit) < scale.low) return;
       svg.append(shape('line', {class: 'limit', x1: L, x2: W - R, y1: y(limit), y2: y(limit)}),
@@ -335,7 +382,7 @@
         const c = p[mode.key];
         const bad = c.v[5] > 0;
         const at = [x(i), y(c.v[view.metric])];
-        const size = bad ? 5 : points.length > 60 ? 2 : 3.5;
+        const size = bad ? Math.min(5, Math.max(2.5, (W - L - R) / points.length / 2.4)) : points.length > 60 ? 2 : 3.5;
         const dot = mode.key === 'local' ?
             shape('rect', {class: bad ? 'fail-dot' : 'local-dot', x: at[0] - size, y: at[1] - size, width: 2 * size, height: 2 * size}) :
             shape('circle', {class: bad ? 'fail-dot' : 'free-dot', cx: at[0], cy: at[1], r: size});
@@ -358,7 +405,7 @@
       key.append(node('span', {}, shape('svg', {viewBox: '0 0 12 12', width: 12, height: 12, 'aria-hidden': 'true'},
           shape('circle', {class: 'fail-dot', cx: 6, cy: 6, r: 5})), 'a gate failed'));
     }
-    key.append(node('span', {}, 'Points on the lowest line are 0 or below the axis.'));
+    key.append(node('span', {}, flat ? '' : 'Points on the lowest line are 0 or below the axis.'));
     const body = byId('layers-rows');
     body.replaceChildren(...points.slice(0, 2000).map((p) => node('tr', {}, node('th', {scope: 'row'}, tapName(p)),
         ...MODES.map((m) => node('td', {class: p[m.key] && p[m.key].v[5] ? 'n bad' : 'n'}, p[m.key] ? figure(p[m.key].v[view.metric]) : '–')))));
@@ -387,8 +434,11 @@
   function drawMargins() {
     const box = byId('margin-plot');
     if (!box) return;
+    box.replaceChildren();
     const m = data.margins;
-    const W = 1160, H = 360, L = 72, R = 20, T = 14, B = 46;
+    // Where no logit differs there is one row of squares only.
+    const flat = m.flips.length === 0 && m.bins.every((b) => b[1] === 0);
+    const W = plotWidth(box), H = flat ? 130 : 360, L = 64, R = 14, T = flat ? 30 : 14, B = 46;
     const xs = m.bins.map((b) => b[0]).concat(m.flips.map((f) => bin(f[0])));
     const ys = m.bins.map((b) => b[1]).concat(m.flips.map((f) => bin(f[1])));
     function bin(v) {
@@ -397,26 +447,27 @@
     }
     const low = (a) => Math.floor(Math.min(...a) / m.perDecade) + m.first;
     const high = (a) => Math.ceil((Math.max(...a) + 1) / m.perDecade) + m.first;
-    const x0 = low(xs), x1 = Math.max(high(xs), x0 + 1), y0 = Math.min(low(ys), high(ys) - 1), y1 = Math.max(high(ys), y0 + 2);
+    const x0 = low(xs), x1 = Math.max(high(xs), x0 + 1), y0 = Math.min(low(ys), high(ys) - 1), y1 = Math.max(high(ys), y0 + (flat ? 1 : 2));
     const x = (d) => L + (W - L - R) * (d - x0) / (x1 - x0);
     const y = (d) => H - B - (H - B - T) * (d - y0) / (y1 - y0);
     const svg = shape('svg', {viewBox: '0 0 ' + W + ' ' + H, role: 'img', 'aria-label': box.dataset.label});
-    const name = (d) => '1e' + String(d).replace('-', '−');
-    for (let d = y0; d <= y1; d += Math.max(1, Math.ceil((y1 - y0) / 8))) {
+    const perTick = (room, n) => Math.max(1, Math.ceil(n / Math.max(2, Math.floor(room))));
+    for (let d = y0; d <= (flat ? y0 : y1); d += perTick((H - B - T) / 36, y1 - y0)) {
       svg.append(shape('line', {class: d === y0 ? 'axis' : 'grid', x1: L, x2: W - R, y1: y(d), y2: y(d)}),
-                 shape('text', {x: L - 8, y: y(d) + 4, 'text-anchor': 'end'}, d === m.first ? '0' : name(d)));
+                 shape('text', {x: L - 8, y: y(d) + 4, 'text-anchor': 'end'}, d === m.first ? '0' : power(d)));
     }
-    for (let d = x0; d <= x1; d += Math.max(1, Math.ceil((x1 - x0) / 12))) {
+    for (let d = x0; d <= x1; d += perTick((W - L - R) / 60, x1 - x0)) {
       svg.append(shape('line', {class: 'grid', x1: x(d), x2: x(d), y1: T, y2: H - B}),
-                 shape('text', {x: x(d), y: H - B + 18, 'text-anchor': 'middle'}, d === m.first ? '0' : name(d)));
+                 shape('text', {x: x(d), y: H - B + 18, 'text-anchor': 'middle'}, d === m.first ? '0' : power(d)));
     }
     svg.append(shape('text', {x: (L + W - R) / 2, y: H - 6, 'text-anchor': 'middle'}, 'reference’s margin between its best two tokens'));
-    svg.append(shape('text', {transform: 'translate(14 ' + (H - B + T) / 2 + ') rotate(-90)', 'text-anchor': 'middle'},
+    if (flat) svg.append(shape('text', {x: W - R, y: T - 14, 'text-anchor': 'end'}, 'no logit differs'));
+    else svg.append(shape('text', {transform: 'translate(14 ' + (H - B + T) / 2 + ') rotate(-90)', 'text-anchor': 'middle'},
                      'greatest difference of one logit'));
     // A flip needs one logit to move by at least half the margin.
     const half = Math.log10(0.5);
     const from = Math.max(x0, y0 - half), to = Math.min(x1, y1 - half);
-    if (from < to) {
+    if (from < to && !flat) {
       svg.append(shape('line', {class: 'guide', x1: x(from), y1: y(from + half), x2: x(to), y2: y(to + half)}));
       const at = from + (to - from) / 4;
       svg.append(shape('text', {x: x(at) + 10, y: y(at + half) + 16}, 'a flip is possible above this line'));
@@ -426,7 +477,7 @@
       const at = Math.log10(2 * noise);
       if (at > x0 && at < x1) {
         svg.append(shape('line', {class: 'limit', x1: x(at), x2: x(at), y1: T, y2: H - B}),
-                   shape('text', {x: x(at) + 5, y: T + 12}, 'twice the self-noise: flips to the right are failures'));
+                   shape('text', {x: x(at) + 5, y: flat ? T - 14 : T + 12}, W < 600 ? 'twice the self-noise' : 'twice the self-noise: flips to the right are failures'));
       }
     }
     const most = Math.max(...m.bins.map((b) => b[2]), 1);
@@ -449,43 +500,82 @@
     box.append(node('figure', {}, svg));
   }
 
+  // ---- the address -----------------------------------------------------------------------------------------------
+  // What is seen is in the fragment, so that a link shows it to others: #case=ID and #tap=NAME lead to their rows;
+  // figure, cases, verdict, failures and sort-TABLE say how the report is looked at.
+  const controls = new Map();  // by name: {get, set}; '' is the usual state
+  function addressOf(values) {
+    const text = values.filter(([, value]) => value !== '').map(([name, value]) => name + '=' + encodeURIComponent(value)).join('&');
+    return '#' + text;
+  }
+  function remember() {
+    const address = addressOf([...controls].map(([name, control]) => [name, control.get()]));
+    history.replaceState(null, '', address === '#' ? location.pathname + location.search : address);
+  }
+  function decoded(text) {
+    try {
+      return decodeURIComponent(text);
+    } catch (e) {
+      return text;
+    }
+  }
+  const valuesOf = (fragment) => new Map(fragment.split('&').filter((part) => part.includes('=')).map((part) => {
+    const at = part.indexOf('=');
+    return [part.slice(0, at), part.slice(at + 1)];
+  }));
+
   // ---- tables: sorting, filtering, links, commands ---------------------------------------------------------------
   const collator = new Intl.Collator('en', {numeric: true, sensitivity: 'base'});
 
   for (const table of document.querySelectorAll('table[data-sortable]')) {
     const body = table.tBodies[0];
     const original = [...body.rows];
-    table.querySelectorAll('thead th').forEach((th, column) => {
-      if (th.hasAttribute('data-unsorted')) return;
-      const button = node('button', {type: 'button'}, ...th.childNodes);
+    const heads = [...table.querySelectorAll('thead th')].filter((th) => !th.hasAttribute('data-unsorted'));
+    const nameOf = (th) => th.textContent.trim();
+    const sort = (th, order) => {
+      for (const other of heads) other.setAttribute('aria-sort', 'none');
+      if (!th || order === 'none') {
+        body.append(...original);
+        return;
+      }
+      th.setAttribute('aria-sort', order);
+      const numeric = th.classList.contains('n');
+      const key = (row) => {
+        const cell = row.cells[th.cellIndex];
+        const value = cell.dataset.v !== undefined ? cell.dataset.v : cell.textContent.trim();
+        if (!numeric) return value;
+        return value === 'nan' || value === 'inf' ? Infinity : value === '–' || value === '' ? -Infinity : Number(value.replace(/,/g, ''));
+      };
+      const sign = order === 'ascending' ? 1 : -1;
+      const keyed = original.map((row, i) => ({row, i, k: key(row)}));
+      keyed.sort((a, b) => (numeric ? (a.k === b.k ? 0 : a.k < b.k ? -1 : 1) : collator.compare(a.k, b.k)) * sign || a.i - b.i);
+      body.append(...keyed.map((x) => x.row));
+    };
+    for (const th of heads) {
+      const button = node('button', {type: 'button', title: 'Sort'}, ...th.childNodes);
       th.replaceChildren(button);
       th.setAttribute('aria-sort', 'none');
       button.addEventListener('click', () => {
-        const numeric = th.classList.contains('n');
-        const orders = numeric ? ['descending', 'ascending', 'none'] : ['ascending', 'descending', 'none'];
-        const order = orders[(orders.indexOf(th.getAttribute('aria-sort')) + 1) % 3];
-        for (const other of table.querySelectorAll('th[aria-sort]')) other.setAttribute('aria-sort', 'none');
-        th.setAttribute('aria-sort', order);
-        if (order === 'none') {
-          body.append(...original);
-          return;
-        }
-        const key = (row) => {
-          const cell = row.cells[column];
-          const value = cell.dataset.v !== undefined ? cell.dataset.v : cell.textContent.trim();
-          if (!numeric) return value;
-          return value === 'nan' || value === 'inf' ? Infinity : value === '–' || value === '' ? -Infinity : Number(value.replace(/,/g, ''));
-        };
-        const sign = order === 'ascending' ? 1 : -1;
-        const keyed = original.map((row, i) => ({row, i, k: key(row)}));
-        keyed.sort((a, b) => (numeric ? (a.k === b.k ? 0 : a.k < b.k ? -1 : 1) : collator.compare(a.k, b.k)) * sign || a.i - b.i);
-        body.append(...keyed.map((x) => x.row));
+        const orders = th.classList.contains('n') ? ['descending', 'ascending', 'none'] : ['ascending', 'descending', 'none'];
+        sort(th, orders[(orders.indexOf(th.getAttribute('aria-sort')) + 1) % 3]);
+        remember();
       });
+    }
+    if (!body.id) continue;
+    controls.set('sort-' + body.id.replace('-rows', 's'), {
+      get: () => {
+        const th = heads.find((other) => other.getAttribute('aria-sort') !== 'none');
+        return th ? nameOf(th) + ' ' + th.getAttribute('aria-sort') : '';
+      },
+      set: (text) => {
+        const at = text.lastIndexOf(' ');
+        sort(heads.find((other) => nameOf(other) === text.slice(0, at)), text.slice(at + 1) === 'descending' ? 'descending' : 'ascending');
+      },
     });
   }
 
-  function filterable(input, select, body, count, noun) {
-    if (!input) return () => {};
+  function filterable(name, input, select, body, count, noun) {
+    if (!input) return;
     const rows = [...body.rows].map((row) => ({row, text: row.textContent.toLowerCase(), state: row.dataset.state}));
     const apply = () => {
       const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -497,17 +587,34 @@
       }
       count.textContent = shown === rows.length ? grouped(rows.length) + ' ' + noun : grouped(shown) + ' of ' + grouped(rows.length) + ' ' + noun;
     };
-    input.addEventListener('input', apply);
-    if (select) select.addEventListener('change', apply);
-    apply();
-    return () => {
-      input.value = '';
-      if (select) select.value = '';
-      apply();
+    const control = (element, key, event) => {
+      element.addEventListener(event, () => {
+        apply();
+        remember();
+      });
+      controls.set(key, {
+        get: () => element.value,
+        set: (value) => {
+          element.value = value;
+          // A select without such an option would show nothing at all.
+          if (element.selectedIndex === -1) element.selectedIndex = 0;
+          apply();
+        },
+      });
     };
+    control(input, name, 'input');
+    if (select) control(select, 'verdict', 'change');
+    apply();
   }
-  const showAllCases = filterable(byId('case-filter'), byId('case-state'), byId('case-rows'), byId('case-count'), 'cases');
-  const showAllFailures = filterable(byId('failure-filter'), null, byId('failure-rows'), byId('failure-count'), 'failures');
+  filterable('cases', byId('case-filter'), byId('case-state'), byId('case-rows'), byId('case-count'), 'cases');
+  filterable('failures', byId('failure-filter'), null, byId('failure-rows'), byId('failure-count'), 'failures');
+
+  // The id of a case is a link to its row, to be passed on.
+  for (const row of document.querySelectorAll('#case-rows tr')) {
+    const th = row.querySelector('th');
+    row.dataset.name = th.textContent;
+    th.replaceChildren(node('a', {href: '#' + row.id}, ...th.childNodes));
+  }
 
   document.addEventListener('click', (event) => {
     const button = event.target.closest('.command button');
@@ -533,40 +640,76 @@
     drawHeat();
     drawLayers();
   }
-  if (tapSelect && data.columns.length) {
-    tapSelect.append(node('option', {value: String(ALL)}, 'all taps, the worst'));
-    data.taps.forEach((name, i) => {
-      if (layerKeys('free', i).length || layerKeys('local', i).length) tapSelect.append(node('option', {value: String(i)}, name));
+  function choice(name, select, get, set) {
+    const change = (value) => {
+      select.value = value;
+      if (select.selectedIndex === -1) select.selectedIndex = 0;
+      set(select.selectedIndex);
+      redraw();
+    };
+    select.addEventListener('change', () => {
+      change(select.value);
+      remember();
     });
-    METRICS.forEach((m) => metricSelect.append(node('option', {value: String(m.key)}, m.name)));
-    tapSelect.addEventListener('change', () => { view.tap = Number(tapSelect.value); redraw(); });
-    metricSelect.addEventListener('change', () => { view.metric = Number(metricSelect.value); redraw(); });
+    controls.set(name, {get: () => select.selectedIndex === 0 ? '' : get(), set: change});
+  }
+  if (tapSelect && data.columns.length) {
+    const shown = [ALL];
+    tapSelect.append(node('option', {value: ''}, 'all taps, the worst'));
+    data.taps.forEach((name, i) => {
+      if (!layerKeys('free', i).length && !layerKeys('local', i).length) return;
+      tapSelect.append(node('option', {value: name}, name));
+      shown.push(i);
+    });
+    METRICS.forEach((m) => metricSelect.append(node('option', {value: m.gate}, m.name)));
+    choice('tap', tapSelect, () => tapSelect.value, (i) => { view.tap = shown[i]; });
+    choice('figure', metricSelect, () => metricSelect.value, (i) => { view.metric = i; });
     for (const th of document.querySelectorAll('.taps tbody th[data-tap]')) {
       const button = node('button', {type: 'button', title: 'Show this tap in the heat map'}, ...th.childNodes);
-      button.addEventListener('click', () => { location.hash = th.parentNode.id; showTap(Number(th.dataset.tap)); });
+      button.addEventListener('click', () => {
+        controls.get('tap').set(data.taps[Number(th.dataset.tap)]);
+        remember();
+        byId('heat').scrollIntoView();
+      });
       th.replaceChildren(button);
     }
     redraw();
     drawSparks();
   }
-  function showTap(tap) {
-    view.tap = tap;
-    tapSelect.value = String(tap);
-    redraw();
-    byId('heat').scrollIntoView();
-  }
   drawMargins();
+  let drawn = innerWidth;
+  addEventListener('resize', () => {
+    if (innerWidth === drawn) return;
+    drawn = innerWidth;
+    if (tapSelect && data.columns.length) drawLayers();
+    drawMargins();
+  });
 
   function follow() {
-    const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
-    if (!target) return;
-    if (target.hidden) {
-      showAllCases();
-      showAllFailures();
+    const fragment = location.hash.slice(1);
+    const values = valuesOf(fragment);
+    for (const [name, control] of controls) {
+      const value = values.has(name) ? decoded(values.get(name)) : '';
+      if (value !== '' && control.get() !== value) control.set(value);
     }
-    const th = target.querySelector && target.matches('.taps tr') && target.querySelector('th[data-tap]');
-    if (th) showTap(Number(th.dataset.tap));
-    else target.scrollIntoView({block: target.tagName === 'TR' ? 'center' : 'start'});
+    document.querySelectorAll('.here').forEach((row) => row.classList.remove('here'));
+    const target = document.getElementById(values.has('case') ? 'case=' + values.get('case') : fragment) ||
+        [...document.querySelectorAll('#case-rows tr')].find((row) => row.dataset.name === decoded(values.get('case') || ''));
+    if (!target) {
+      const section = byId(values.has('tap') || values.has('figure') ? 'heat' :
+          values.has('cases') || values.has('verdict') || values.has('sort-cases') ? 'cases' :
+          values.has('failures') || values.has('sort-failures') ? 'failures' : '');
+      if (section) section.scrollIntoView();
+      return;
+    }
+    if (target.tagName !== 'TR') {
+      target.scrollIntoView();
+      return;
+    }
+    // Where the filters hide the row, they yield.
+    if (target.hidden) for (const name of ['cases', 'verdict']) controls.get(name).set('');
+    target.classList.add('here');
+    target.scrollIntoView({block: 'center'});
   }
   addEventListener('hashchange', follow);
   follow();
