@@ -134,7 +134,7 @@ TEST_F(Programs, ItsNameAndItsStderrAreTextEverywhere) {
     }
     for (const auto& [where, text] : shown) {
       EXPECT_EQ(text.find_first_of("\x1b\x07"), std::string::npos) << where;
-      if (where.ends_with("l") || where.ends_with("d")) {
+      if (where != "the terminal" && where != "results.sarif") {
         EXPECT_EQ(text.find("<script>alert"), std::string::npos) << where;
       }
     }
