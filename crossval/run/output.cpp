@@ -27,10 +27,20 @@ int whole_lines(const fs::path& path, int enough) {
   return lines;
 }
 
+bool is_bundle(const fs::directory_entry& entry) {
+  return entry.path().extension() == ".crossval-bundle";
+}
+
+// One of the files that a run writes, or its folder of bundles.
+bool is_ours(const fs::directory_entry& entry) {
+  if (entry.path().filename() == kBundleFolder && entry.is_directory())
+    return std::ranges::all_of(fs::directory_iterator(entry), is_bundle);
+  return std::ranges::find(kFiles, entry.path().filename()) != std::end(kFiles);
+}
+
 // A run of ours that was killed before its first record stood there whole.
 bool is_unbegun(const fs::path& out) {
-  for (const auto& entry : fs::directory_iterator(out))
-    if (std::ranges::find(kFiles, entry.path().filename()) == std::end(kFiles)) return false;
+  if (!std::ranges::all_of(fs::directory_iterator(out), is_ours)) return false;
   std::ifstream in(out / "results.jsonl");
   return in && (in.peek() == std::ifstream::traits_type::eof() || in.peek() == '{') &&
          whole_lines(out / "results.jsonl", 1) == 0;
@@ -71,7 +81,7 @@ void remove_files(const fs::path& out, std::span<const char* const> files) {
 void remove_bundles(const fs::path& folder) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored))
-    if (entry.path().extension() == ".crossval-bundle") fs::remove(entry.path(), ignored);
+    if (is_bundle(entry)) fs::remove(entry.path(), ignored);
   if (fs::is_empty(folder, ignored)) fs::remove(folder, ignored);
 }
 
