@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/kernels/counted_kernels.h"
 #include "engine/model/config.h"
 #include "engine/model/operation.h"
 #include "engine/model/taps.h"
@@ -107,6 +109,12 @@ class Participant {
                               const std::function<bool(TapId)>& /*wanted*/, const TensorSink& /*sink*/) {
     throw std::logic_error("this participant does not evaluate single layers");
   }
+
+  /// How often each of the engine's kernels did an operation for it so far, by name; empty where it computes
+  /// otherwise.
+  virtual bitnet::KernelCounts kernels() const { return {}; }
+  /// Executable and libraries of a participant that is a process of its own; else empty.
+  virtual std::vector<std::filesystem::path> binaries() const { return {}; }
 };
 
 }  // namespace crossval

@@ -202,6 +202,8 @@ class Aggregator {
       on_canary(record);
     } else if (type == "perf") {
       on_perf(record);
+    } else if (type == "baseline") {
+      on_baseline(record);
     } else if (type == "summary") {
       on_summary(std::move(record));
     }
@@ -549,6 +551,29 @@ class Aggregator {
     if (report_.performance.size() < kMaxGroups) report_.performance.push_back(std::move(p));
   }
 
+  void on_baseline(const json& record) {
+    BaselineReport& baseline = report_.baseline.emplace();
+    baseline.file = bytes_field(record, "file");
+    baseline.time = text_of(record, "time");
+    baseline.headline = text_of(record, "headline");
+    baseline.verdict = verdict_field(record);
+    const auto rows = record.find("rows");
+    if (rows == record.end() || !rows->is_array()) fail("the baseline record has no `rows`");
+    const auto number = [](const json& row, const char* name) {
+      return row.contains(name) ? number_of(row[name]) : std::nan("");
+    };
+    for (const json& row : *rows) {
+      if (baseline.rows.size() == kMaxGroups) break;
+      baseline.rows.push_back({.what = text_of(row, "what"),
+                               .unit = text_of(row, "unit"),
+                               .verdict = text_of(row, "verdict"),
+                               .why = text_of(row, "why"),
+                               .base = number(row, "base"),
+                               .now = number(row, "now"),
+                               .noise = number(row, "noise")});
+    }
+  }
+
   void on_summary(json record) {
     report_.verdict = verdict_field(record);
     report_.planned = count_field(record, "planned");
@@ -612,6 +637,8 @@ class Aggregator {
       for (const CaseReport& c : report_.cases) failed += c.failed;
       if (failed > 0) contradicts(std::to_string(failed) + " comparisons failed in cases that passed");
       if (canaries_missed_ > 0) contradicts("a canary was missed");
+      if (report_.baseline && report_.baseline->verdict != Verdict::kPass)
+        contradicts("the run is worse than its baseline");
       std::uint64_t missing = 0;
       for (const CaseReport& c : report_.cases) {
         if (c.state == CaseState::kNotRun || c.state == CaseState::kUnfinished) ++missing;

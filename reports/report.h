@@ -116,6 +116,22 @@ struct Performance {
   double seconds = 0;
 };
 
+/// A figure held against that of a baseline.
+struct BaselineRow {
+  std::string what;
+  std::string unit;     ///< "tokens/s", "error" (the smaller the better), "answers"
+  std::string verdict;  ///< "same", "better", "worse", "within noise", "not compared"
+  std::string why;
+  double base = 0, now = 0;
+  double noise = 0;  ///< speeds: measurements of the same program are so far apart, 0.05 is 5 %
+};
+
+struct BaselineReport {
+  std::string file, time, headline;  ///< `time`: when it was written
+  Verdict verdict = Verdict::kPass;
+  std::vector<BaselineRow> rows;
+};
+
 struct CaseCounts {
   std::uint64_t pass = 0, fail = 0, incomparable = 0, invalid = 0;
   std::uint64_t total() const { return pass + fail + incomparable + invalid; }
@@ -157,6 +173,7 @@ struct Report {
   std::vector<Canary> canaries;
   std::vector<SkipGroup> skips;
   std::vector<Performance> performance;
+  std::optional<BaselineReport> baseline;
 };
 
 /// A double that may have been recorded as "nan", "inf" or "-inf"; NaN where absent.

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "engine/base64.h"
+#include "reports/baseline_rows.h"
 #include "reports/escape.h"
 #include "reports/failure_text.h"
 #include "reports/page/page_assets.h"
@@ -110,6 +111,7 @@ void flatten(const nlohmann::json& value, const std::string& prefix, std::vector
   if (out.size() >= 80) return;
   if (value.is_object()) {
     for (const auto& [name, member] : value.items()) {
+      if (name == "binaries") continue;  // the receipt lists them
       std::string path = prefix;
       if (!path.empty()) path += '.';
       flatten(member, path.append(name), out);
@@ -847,6 +849,27 @@ class Page {
         const SkipGroup& s = report_.skips[i];
         put("<tr><th scope=\"row\">" + (s.tap.empty() ? std::string("–") : html(s.tap, 80)) + "</th>" +
             count_cell(s.count) + cell(html(s.reason)) + "</tr>\n");
+      }
+      end_table();
+      put("</section>\n");
+    }
+    if (report_.baseline) {
+      const BaselineReport& b = *report_.baseline;
+      begin("baseline", "Against the baseline", "");
+      put("<p>" + html(b.headline, 600) + "; baseline <code>" + html(b.file, 200) + "</code> of " +
+          html(b.time, 40) + "</p>\n");
+      begin_table("Baseline", "data-sortable",
+                  heads({"Figure", "#Baseline", "#Now", "#Change", "#Noise", "Verdict"}));
+      for (const BaselineRow* row : ordered_rows(b)) {
+        const bool compared = row->verdict != "not compared";
+        const auto figures = [&](double value) {
+          return compared ? number_cell(value, html(amount(*row, value), 60)) : cell("–", "n");
+        };
+        put("<tr><th scope=\"row\">" + html(row->what, 120) + "</th>" + figures(row->base) +
+            figures(row->now) + cell(html(change(*row), 40), "n") +
+            (row->unit == "tokens/s" ? number_cell(row->noise, error_figure(100 * row->noise) + " %")
+                                     : cell("–", "n")) +
+            cell(html(row->verdict + (row->why.empty() ? "" : ": " + row->why), 400)) + "</tr>\n");
       }
       end_table();
       put("</section>\n");

@@ -224,6 +224,25 @@ void write_json(const Report& report, AtomicFile& out) {
     performance.push_back(std::move(item));
   }
   write_list(out, "performance", performance);
+  if (report.baseline) {
+    const BaselineReport& b = *report.baseline;
+    ordered_json rows = ordered_json::array();
+    for (const BaselineRow& row : b.rows) {
+      ordered_json item{{"what", row.what}, {"verdict", row.verdict}};
+      if (!row.unit.empty())
+        item.update({{"unit", row.unit},
+                     {"base", number(row.base)},
+                     {"now", number(row.now)},
+                     {"noise", number(row.noise)}});
+      if (!row.why.empty()) item["why"] = row.why;
+      rows.push_back(std::move(item));
+    }
+    ordered_json baseline;
+    put_text(baseline, "file", b.file);
+    baseline.update(
+        {{"time", b.time}, {"verdict", to_string(b.verdict)}, {"headline", b.headline}, {"rows", rows}});
+    out.write(",\n\"baseline\": " + dumped(baseline));
+  }
   out.write("\n}\n");
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 
+#include "reports/baseline_rows.h"
 #include "reports/escape.h"
 #include "reports/failure_text.h"
 #include "reports/writers.h"
@@ -72,6 +73,11 @@ class Writer {
     for (const Canary& canary : report_.canaries) canaries.add(judge(canary).outcome);
     all.tests += canaries.tests;
     all.errors += canaries.errors;
+    Counts baseline;
+    for (const BaselineRow& row : baseline_rows()) baseline.add(judge(row).outcome);
+    all.tests += baseline.tests;
+    all.failures += baseline.failures;
+    all.skipped += baseline.skipped;
     const TestCase run = judge_run(all);
     Counts run_counts;
     run_counts.add(run.outcome);
@@ -98,10 +104,40 @@ class Writer {
       }
       end_suite();
     }
+    if (report_.baseline) {
+      begin_suite("baseline", baseline);
+      for (const BaselineRow& row : baseline_rows()) write_case("baseline", row.what, judge(row));
+      end_suite();
+    }
     out_.write("</testsuites>\n");
   }
 
  private:
+  const std::vector<BaselineRow>& baseline_rows() const {
+    static const std::vector<BaselineRow> kNone;
+    return report_.baseline ? report_.baseline->rows : kNone;
+  }
+
+  static TestCase judge(const BaselineRow& row) {
+    TestCase out;
+    if (row.verdict == "not compared") {
+      out.outcome = Outcome::kSkipped;
+      out.message = row.why;
+      return out;
+    }
+    out.properties = {{"base", amount(row, row.base)},
+                      {"now", amount(row, row.now)},
+                      {"change", change(row)},
+                      {"noise", figure(row.noise)},
+                      {"verdict", row.verdict}};
+    if (row.verdict != "worse") return out;
+    out.outcome = Outcome::kFailure;
+    out.type = "baseline";
+    out.message = "worse than the baseline: " + amount(row, row.base) + " -> " + amount(row, row.now);
+    out.details = row.why;
+    return out;
+  }
+
   /// Whether a tier was looked at in this case; if not, why.
   static bool was_run(const CaseReport& c, TestCase& out) {
     if (c.state == CaseState::kSkipped) {

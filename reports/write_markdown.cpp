@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "reports/baseline_rows.h"
 #include "reports/escape.h"
 #include "reports/failure_text.h"
 #include "reports/writers.h"
@@ -126,6 +127,24 @@ void write_rounding(const Report& report, AtomicFile& out) {
   }
 }
 
+void write_baseline(const Report& report, AtomicFile& out) {
+  if (!report.baseline) return;
+  const BaselineReport& b = *report.baseline;
+  out.write("\n### Against the baseline\n\n" + flow(b.headline) + "; baseline " + code(b.file) + " of " +
+            flow(b.time, 40) +
+            "\n\n| figure | baseline | now | change | noise | verdict |\n|---|--:|--:|--:|--:|---|\n");
+  std::size_t listed = 0;
+  for (const BaselineRow* row : ordered_rows(b)) {
+    if (row->verdict == "same" && row->unit == "error") continue;
+    if (++listed > kMaxListed) break;
+    const bool compared = row->verdict != "not compared";
+    out.write("| " + flow(row->what, kMaxText) + " | " + (compared ? flow(amount(*row, row->base)) : "–") +
+              " | " + (compared ? flow(amount(*row, row->now)) : "–") + " | " + change(*row) + " | " +
+              (row->unit == "tokens/s" ? error_figure(100 * row->noise) + " %" : std::string("–")) + " | " +
+              flow(row->verdict + (row->why.empty() ? "" : ": " + row->why), kMaxText) + " |\n");
+  }
+}
+
 void write_worst(const Report& report, AtomicFile& out) {
   struct Worst {
     Cell cell;
@@ -189,6 +208,8 @@ void write_markdown(const Report& report, AtomicFile& out) {
   line("exit code", std::to_string(report.exit_code));
 
   write_failures(report, out);
+
+  write_baseline(report, out);
 
   const std::string reproduce = text_of(report.run, "reproduce");
   const auto failing = std::find_if(report.cases.begin(), report.cases.end(),

@@ -18,6 +18,7 @@ void add_locate(CLI::App& app, Outcome& outcome, const std::string& command_line
 void add_selftest(CLI::App& app, Outcome& outcome);
 void add_merge(CLI::App& app, Outcome& outcome);
 void add_render(CLI::App& app, Outcome& outcome);
+void add_verify_receipt(CLI::App& app, Outcome& outcome);
 void add_doctor(CLI::App& app, Outcome& outcome);
 
 }  // namespace crossval

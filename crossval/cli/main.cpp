@@ -79,6 +79,7 @@ int main(int argc, char** argv) {
   crossval::add_list(app, outcome);
   crossval::add_merge(app, outcome);
   crossval::add_render(app, outcome);
+  crossval::add_verify_receipt(app, outcome);
   crossval::add_doctor(app, outcome);
   bitnet::about::add_completion(app, "crossval");
   try {

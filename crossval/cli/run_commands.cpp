@@ -38,6 +38,11 @@ void add_run(CLI::App& app, Outcome& outcome, const std::string& command_line) {
   RunOptions& run_flags = flags->run;
   command->add_option("--out", run_flags.out, "folder of the report")->type_name("DIR");
   add_sides(*command, *flags);
+  command
+      ->add_option("--baseline", run_flags.baseline,
+                   "hold accuracy and speed against this file (crossval.baseline/1); worse is a failure")
+      ->type_name("FILE");
+  command->add_flag("--update-baseline", run_flags.update_baseline, "write the baseline from this run");
   command->add_flag("--resume", run_flags.resume, "finish an interrupted run in --out");
   command->callback([flags, command, &outcome] {
     const Environment environment = process_environment();

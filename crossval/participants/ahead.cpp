@@ -47,6 +47,12 @@ class Ahead final : public Forwarding {
     asked_.insert(asked_.end(), tokens.begin(), tokens.end());
   }
 
+  bitnet::KernelCounts kernels() const override {
+    bitnet::KernelCounts counts = inner().kernels();
+    context_.add_kernels(counts);
+    return counts;
+  }
+
  private:
   static constexpr TapId kLogits{bitnet::Tap::result_output, -1};
 

@@ -42,6 +42,13 @@ class EngineParticipant final : public Participant {
 
   void inject(const Injection& injection) override { injection_ = injection; }
 
+  bitnet::KernelCounts kernels() const override {
+    bitnet::KernelCounts counts;
+    context_.add_kernels(counts);
+    if (evaluator_) evaluator_->add_kernels(counts);
+    return counts;
+  }
+
   bool can_evaluate() const override { return true; }
   std::vector<float> evaluate(const bitnet::Operation& operation) override {
     return evaluator().evaluate(operation);

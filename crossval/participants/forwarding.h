@@ -25,6 +25,8 @@ class Forwarding : public Participant {
             const TensorSink& sink) override {
     inner_->eval(tokens, wanted, sink);
   }
+  bitnet::KernelCounts kernels() const override { return inner_->kernels(); }
+  std::vector<std::filesystem::path> binaries() const override { return inner_->binaries(); }
   bool shows_values() const override { return inner_->shows_values(); }
   bool can_evaluate() const override { return inner_->can_evaluate(); }
   std::vector<float> evaluate(const bitnet::Operation& operation) override {

@@ -66,6 +66,8 @@ class Way {
     for (int sequence = 1; sequence < kSequences; ++sequence) context_.release(sequence);
   }
 
+  void add_kernels(bitnet::KernelCounts& counts) const { context_.add_kernels(counts); }
+
   void reset() {
     for (const int other : others_) context_.release(other);
     others_.clear();
@@ -175,6 +177,11 @@ class SelfParticipant final : public Participant {
             const TensorSink& sink) override {
     if (name_.empty()) reset();
     ways_.try_emplace(name_, *model_, options_, name_).first->second.eval(tokens, wanted, sink);
+  }
+  bitnet::KernelCounts kernels() const override {
+    bitnet::KernelCounts counts;
+    for (const auto& [name, way] : ways_) way.add_kernels(counts);
+    return counts;
   }
   std::vector<float> evaluate(const bitnet::Operation& /*operation*/) override {
     throw std::logic_error("self evaluates no single operations");

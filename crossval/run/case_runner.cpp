@@ -286,6 +286,10 @@ CaseRunner::Outcome CaseRunner::run(const PlannedCase& planned, Participant& ref
         {"guilty", outcome.tally.guilty}};
     if (outcome.tally.made > 0)
       for (const TapId tap : lockstep_.always_zero()) record["zero_taps"].push_back(bitnet::to_string(tap));
+    if (spec.gates) {
+      json& list = record["gates"] = json::array();
+      for (const Gate& gate : spec.gates->gates) list.push_back(to_json(gate));
+    }
     if (!outcome.tally.rounding.empty()) record["rounding"] = outcome.tally.rounding;
     if (lockstep_.noise().measured) record["self_noise"] = to_json(lockstep_.noise());
     put_text(record, "answer", answer);

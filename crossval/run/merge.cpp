@@ -7,6 +7,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "crossval/receipt/receipt.h"
 #include "crossval/records/record_file.h"
 #include "crossval/run/coverage.h"
 #include "crossval/run/noise_json.h"
@@ -429,7 +430,9 @@ RunResult merge(const std::vector<fs::path>& folders, const fs::path& out) {
   Joining joining(results, joint, plan);
   for (const ShardFile& shard : shards) joining.add(shard);
   const Totals totals = joining.finish(shards);
-  return result_of(reports::render(out / "results.jsonl", out), totals, run.at("claim"));
+  const reports::Rendered rendered = reports::render(out / "results.jsonl", out);
+  write_receipt(out);
+  return result_of(rendered, totals, run.at("claim"));
 }
 
 }  // namespace crossval

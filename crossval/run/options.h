@@ -37,9 +37,11 @@ struct RunOptions {
   std::string inject;          // a fault of the catalogue, planted in the candidate; "reference:NAME": there
   bool always_locate = false;  // operations are held to a third party even where nothing failed
   bool resume = false;
-  bool quiet = false;        // no progress
-  bool silent = false;       // nor remarks and warnings
-  std::string command_line;  // to reproduce the run
+  bool quiet = false;              // no progress
+  bool silent = false;             // nor remarks and warnings
+  std::string command_line;        // to reproduce the run
+  std::filesystem::path baseline;  // a file to be held against, or empty
+  bool update_baseline = false;    // write it from this run instead
 };
 
 /// Which of a participant's taps a list names. Throws InputError when a name matches none.

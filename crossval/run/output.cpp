@@ -16,7 +16,8 @@ using bitnet::InputError;
 using nlohmann::json;
 
 constexpr const char* kFiles[] = {"results.jsonl", "results.jsonl.tmp", "pending.jsonl", "report.json",
-                                  "junit.xml",     "summary.md",        "results.sarif", "index.html"};
+                                  "junit.xml",     "summary.md",        "results.sarif", "index.html",
+                                  "receipt.json"};
 
 // Lines with their line feed, up to `enough`.
 int whole_lines(const fs::path& path, int enough) {
@@ -139,7 +140,7 @@ Earlier resume_output(const fs::path& out) {
       const bool of_case =
           type == "comparison" || type == "tokens" || type == "skip" || type == "case" || type == "canary";
       const std::string id = type == "case" ? record.value("id", "") : record.value("case", "");
-      if (type == "summary" || type == "perf") return;
+      if (type == "summary" || type == "perf" || type == "baseline") return;
       if (of_case && !earlier.finished.contains(id)) return;
       if (type == "canary") earlier.canary_caught = record.value("caught", false);
       file.append(record);

@@ -8,10 +8,13 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <tuple>
 
+#include "crossval/baseline/baseline.h"
 #include "crossval/locate/locate_bundle.h"
 #include "crossval/participants/ahead.h"
 #include "crossval/participants/kernel_sources.h"
+#include "crossval/receipt/receipt.h"
 #include "crossval/records/record_file.h"
 #include "crossval/records/sha256.h"
 #include "crossval/run/canary.h"
@@ -28,6 +31,7 @@
 #include "crossval/version.h"
 #include "engine/error.h"
 #include "engine/kernels/thread_pool.h"
+#include "reference/process/mapped_files.h"
 #include "reports/atomic_file.h"
 #include "reports/escape.h"
 #include "reports/render.h"
@@ -45,13 +49,40 @@ json host() {
           {"os", std::string(names.sysname) + " " + names.release + " " + names.machine}};
 }
 
+// The files whose code was run, by their hashes.
+json binaries_record(const std::vector<std::filesystem::path>& files) {
+  json list = json::array();
+  for (const auto& file : files) {
+    json item;
+    put_text(item, "path", file.string());
+    try {
+      item["sha256"] = sha256_file(file);
+    } catch (const bitnet::InputError&) {
+      item["sha256"] = nullptr;  // replaced or removed since it was started
+    }
+    list.push_back(std::move(item));
+  }
+  return list;
+}
+
+json own_binaries() {
+  static const json list = binaries_record(mapped_files(0));  // they stay mapped as they are
+  return list;
+}
+
 // `model` is what it computes with; where it is our engine, its record says where in the sources each tap is
 // computed.
-json identity_record(const Participant& participant, const bitnet::Model& model) {
+json identity_record(const ParticipantSpec& spec, const Participant& participant,
+                     const bitnet::Model& model) {
   const Identity id = participant.identity();
   json details = json::object();
   for (const auto& [key, value] : id.details) details[key] = value;
-  json record = {{"name", id.name}, {"version", id.version}, {"build", id.build}, {"details", details}};
+  json record = {{"kind", spec.kind},
+                 {"name", id.name},
+                 {"version", id.version},
+                 {"build", id.build},
+                 {"details", details}};
+  if (const auto files = participant.binaries(); !files.empty()) record["binaries"] = binaries_record(files);
   for (const char* key : {"isa", "threads"})
     if (details.contains(key)) record[key] = details[key];
   if (id.name == "engine")
@@ -117,13 +148,14 @@ json run_record(const RunOptions& options, const Session& s, const Suite& suite,
       {"claim",
        claim_of(s.candidate_spec, s.reference_spec) +
            (s.plan.taps == std::vector{TapId{bitnet::Tap::result_output, -1}} ? "; logits only" : "")},
-      {"crossval", {{"version", kVersion}, {"build", kBuild}, {"compiler", kCompiler}}},
+      {"crossval",
+       {{"version", kVersion}, {"build", kBuild}, {"compiler", kCompiler}, {"binaries", own_binaries()}}},
       {"model", model_record(options.model, s.model_sha256, *s.model)},
       {"reference_model", nullptr},
       {"suite", {{"path", suite.path}, {"sha256", suite.sha256}, {"cases", suite.cases.size()}}},
       {"gates", {{"sha256", gates.sha256}, {"source", gates.source}, {"list", gate_list}}},
-      {"candidate", identity_record(*s.candidate, *s.model)},
-      {"reference", identity_record(*s.reference, *s.reference_model)},
+      {"candidate", identity_record(s.candidate_spec, *s.candidate, *s.model)},
+      {"reference", identity_record(s.reference_spec, *s.reference, *s.reference_model)},
       {"arbiter", nullptr},
       {"tokens_from", drivers[static_cast<int>(options.tokens_from)]},
       {"reference_batch", s.plan.evaluation_tokens},
@@ -141,7 +173,7 @@ json run_record(const RunOptions& options, const Session& s, const Suite& suite,
   if (!options.inject.empty()) record["inject"] = options.inject;
   if (s.arbiter_spec)
     record["arbiter"] = {{"name", s.arbiter_spec->kind}, {"details", s.arbiter_spec->options}};
-  if (s.evaluator) record["evaluator"] = identity_record(*s.evaluator, *s.model);
+  if (s.evaluator) record["evaluator"] = identity_record({.kind = "evaluator"}, *s.evaluator, *s.model);
   if (!options.reference_model.empty())
     record["reference_model"] =
         model_record(options.reference_model, s.reference_model_sha256, *s.reference_model);
@@ -265,6 +297,70 @@ std::vector<AheadCase> ahead_cases(const std::vector<PlannedCase>& planned,
   return cases;
 }
 
+struct BaselineCheck {
+  BaselineIdentity identity;
+  std::optional<Baseline> baseline;  // none: one is written, or nobody asked
+  std::string why_no_speeds;         // empty: they are measured
+};
+
+// What is wrong with the baseline is said before anything is run.
+BaselineCheck check_baseline(const RunOptions& options, const json& run,
+                             const std::vector<PlannedCase>& planned, const Session& s) {
+  BaselineCheck check;
+  if (options.update_baseline && options.baseline.empty())
+    throw bitnet::InputError("--update-baseline: name the file with --baseline");
+  if (options.baseline.empty()) return check;
+  check.identity = identity_of(run, planned);
+  if (s.candidate_spec.kind == "trace") check.why_no_speeds = "a recorded trace has no speed";
+  if (options.update_baseline) return check;
+  check.baseline = Baseline::open(options.baseline);
+  const std::string elsewhere = check.baseline->check(check.identity);
+  if (elsewhere.empty()) return check;
+  if (check.why_no_speeds.empty()) check.why_no_speeds = elsewhere;
+  if (!options.silent)
+    std::cerr << "crossval: speeds are not compared: " << reports::escape_terminal(elsewhere) << "\n";
+  return check;
+}
+
+// How the run stands against its baseline, or the baseline made of it: after all cases, the candidate alone,
+// on the tokens of the suite. What came out slower is measured twice more: a disturbance passes.
+void settle_baseline(const RunOptions& options, Session& s, const std::vector<PlannedCase>& planned,
+                     const BaselineCheck& check, Totals& totals, RecordFile& results) {
+  if (totals.verdict > Verdict::fail) return;  // such figures say nothing
+  std::vector<Token> tokens;
+  for (const PlannedCase& p : planned) tokens.insert(tokens.end(), p.tokens.begin(), p.tokens.end());
+  std::vector<Speed> speeds;
+  const auto measure = [&] {
+    if (check.why_no_speeds.empty())
+      add_speeds(speeds, measure_speed(*s.candidate, tokens, s.model->config().n_ctx));
+  };
+  measure();
+  const Figures figures = figures_of(options.out / "results.jsonl");
+  json record;
+  if (check.baseline) {
+    record = check.baseline->compare(figures, speeds, check.why_no_speeds);
+    for (int again = 0; again < 2 && is_slower(record); ++again) {
+      measure();
+      record = check.baseline->compare(figures, speeds, check.why_no_speeds);
+    }
+  }
+  for (const Speed& speed : speeds)
+    results.append({{"type", "perf"},
+                    {"participant", "candidate"},
+                    {"what", speed.phase + " of " + std::to_string(speed.tokens) + " tokens, alone"},
+                    {"tokens", speed.processed},
+                    {"seconds", speed.seconds},
+                    {"tokens_per_second", speed.tokens_per_second}});
+  if (check.baseline) {
+    results.append(record);
+    totals.hold_against(record);
+  } else if (totals.verdict == Verdict::pass) {
+    write_baseline(options.baseline, check.identity, figures, speeds, now_utc());
+  } else if (!options.silent) {
+    std::cerr << "crossval: the baseline was not written: the run did not pass\n";
+  }
+}
+
 }  // namespace
 
 RunResult run(const RunOptions& options) {
@@ -286,12 +382,14 @@ RunResult run(const RunOptions& options) {
     if (!options.silent) std::cerr << "crossval: warning: " << reports::escape_terminal(warning) << "\n";
   if (!options.silent) say(remarks_of(planned));
 
-  const bool resume = prepare_output(options.out, options.resume);
   Totals totals;
   SelfNoise noise;
   std::set<std::string> finished;
   std::optional<bool> canary_caught;  // in the run that is resumed
   const json first = run_record(options, s, suite, selection, gates);
+  const BaselineCheck baseline = check_baseline(options, first, planned, s);
+
+  const bool resume = prepare_output(options.out, options.resume);
   if (resume) {
     const Earlier earlier = resume_output(options.out);
     for (const char* pointer :
@@ -333,6 +431,7 @@ RunResult run(const RunOptions& options) {
                     s.plan);
   Sinks sinks{results, pending};
   CaseRunner runner(lockstep, *s.candidate, *s.model, options.tokens_from, sinks);
+  std::size_t steps = 0;  // of cases that came to their end
   const std::string seed = sha256_hex(s.model_sha256 + suite.sha256 + to_string(options.shard)).substr(0, 16);
   const auto canary = choose_canary(s.plan, gates, planned, seed);
   if (canary && !canary_caught) runner.carry(*canary, finished.contains(canary->case_id));
@@ -343,6 +442,7 @@ RunResult run(const RunOptions& options) {
       progress.start_case(c.spec.id);
       CaseRunner::Outcome outcome = runner.run(c, *s.reference);
       noise.merge(lockstep.noise());
+      if (outcome.verdict <= Verdict::fail) steps += outcome.steps.size();
       if (!outcome.pending) totals.add(outcome.record);
       if (!outcome.tokens_differ.is_null() && totals.located.is_null()) totals.locate(outcome.tokens_differ);
       progress.finish_case(c.spec.id, outcome.pending ? "PENDING" : std::string(to_string(outcome.verdict)));
@@ -367,12 +467,26 @@ RunResult run(const RunOptions& options) {
                                                   {"reference", seconds.reference},
                                                   {"self-noise", seconds.noise},
                                                   {"local evaluation", seconds.local}};
-  for (const auto& [who, time] : spent)
-    results.append(
-        {{"type", "perf"}, {"participant", who}, {"seconds", time}, {"what", "evaluations, waits included"}});
+  for (const auto& [who, time] : spent) {
+    json record = {
+        {"type", "perf"}, {"participant", who}, {"seconds", time}, {"what", "evaluations, waits included"}};
+    for (const auto& [side, spec, participant] :
+         {std::tuple("candidate", &s.candidate_spec, s.candidate.get()),
+          std::tuple("reference", &s.reference_spec, s.reference.get())}) {
+      const bitnet::KernelCounts kernels = participant->kernels();
+      if (who != std::string(side) || (kernels.empty() && spec->kind != "engine")) continue;
+      record["kernels"] = kernels;
+      record["steps"] = steps;
+      if (options.resume) record["resumed"] = true;  // these are of the last part
+    }
+    results.append(record);
+  }
+
+  if (!options.baseline.empty()) settle_baseline(options, s, planned, baseline, totals, results);
 
   results.append(summary_record(totals, noise));
   const reports::Rendered rendered = reports::render(options.out / "results.jsonl", options.out);
+  write_receipt(options.out);
   RunResult result = result_of(rendered, totals, first.at("claim"));
   result.located = totals.located;
   result.location = location;

@@ -46,6 +46,11 @@ void Totals::add(const json& record) {
   }
 }
 
+void Totals::hold_against(const json& record) {
+  baseline = record;
+  verdict = worse(verdict, verdict_from(record.at("verdict")));
+}
+
 void Totals::locate(const json& location) {
   located = location;
   if (location.at("who").is_null() || location.at("who") == to_string(Blame::unclear)) return;
@@ -88,6 +93,7 @@ std::string headline_of(const Totals& totals) {
   if (totals.answers_wrong) text += "; " + std::to_string(totals.answers_wrong) + " answers not as expected";
   if (t.flips_explained) text += "; " + std::to_string(t.flips_explained) + " token flips explained";
   if (t.flips_unexplained) text += "; " + std::to_string(t.flips_unexplained) + " token flips unexplained";
+  if (!totals.baseline.is_null()) text += "; " + totals.baseline.at("headline").get<std::string>();
   if (!t.first_failure.is_null())
     text += "; first failure: " + t.first_failure.at("tap").get<std::string>() + " (" +
             t.first_failure.at("mode").get<std::string>() + ") at step " +

@@ -46,10 +46,13 @@ struct Totals {
   std::vector<GateCoverage> coverage;
   /// Taps that were zero in every value on both sides in every case; none before the first case.
   std::optional<std::set<std::string>> zero_taps;
-  nlohmann::json located;  // where the sides part (locate.h), or null
+  nlohmann::json located;   // where the sides part (locate.h), or null
+  nlohmann::json baseline;  // the record of that name, or null
 
   /// Counts a finished case by its record.
   void add(const nlohmann::json& case_record);
+  /// Takes in how the run stands against its baseline.
+  void hold_against(const nlohmann::json& baseline_record);
   /// Takes in where the sides part; whom that blames is the guilty one.
   void locate(const nlohmann::json& location);
 };

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "engine/error.h"
+#include "engine/kernels/counted_kernels.h"
 #include "engine/kernels/cpu.h"
 #include "engine/kernels/declare.h"
 
@@ -38,7 +39,6 @@ constexpr Kernels make_table(Isa which) {
 }
 
 /// Every operation of the table has an entry for scalar, so that every table is complete.
-constexpr std::size_t kOperations = (sizeof(Kernels) - offsetof(Kernels, quantize_row)) / sizeof(void (*)());
 constexpr std::size_t scalar_entries() {
   std::size_t entries = 0;
 #define CROSSVAL_KERNEL(isa, operation, function) \
@@ -46,10 +46,28 @@ constexpr std::size_t scalar_entries() {
 #include "engine/kernels/kernels.inc"
   return entries;
 }
-static_assert(scalar_entries() == kOperations, "kernels.inc: an operation lacks its scalar kernel");
+static_assert(scalar_entries() == kKernelsPerTable, "kernels.inc: an operation lacks its scalar kernel");
 
-#define CROSSVAL_ISA(isa, base, runs, description) constexpr Kernels k_##isa = make_table(Isa::isa);
+/// Where the entries of make_table(which) come from.
+using KernelNames = std::array<std::string_view, kKernelsPerTable>;
+constexpr KernelNames make_names(Isa which) {
+  KernelNames names = {};
+#define CROSSVAL_ISA(isa, base, runs, text) \
+  if (which == Isa::isa && Isa::base != Isa::isa) names = make_names(Isa::base);
 #include "engine/kernels/kernels.inc"
+#define CROSSVAL_KERNEL(isa, operation, function)                                                  \
+  if (which == Isa::isa)                                                                           \
+    names[(offsetof(Kernels, operation) - offsetof(Kernels, quantize_row)) / sizeof(void (*)())] = \
+        #isa "::" #function;
+#include "engine/kernels/kernels.inc"
+  return names;
+}
+
+#define CROSSVAL_ISA(isa, base, runs, description)  \
+  constexpr Kernels k_##isa = make_table(Isa::isa); \
+  constexpr KernelNames k_names_##isa = make_names(Isa::isa);
+#include "engine/kernels/kernels.inc"
+constexpr KernelNames kNoNames = {};
 
 constexpr std::size_t kTables = static_cast<std::size_t>(Isa::count);
 
@@ -83,6 +101,19 @@ bool supported(const Kernels& kernels) {
   if (kernels.name == k_##isa.name) return cpu::runs();
 #include "engine/kernels/kernels.inc"
   return false;
+}
+
+std::span<const std::string_view, kKernelsPerTable> kernel_names(const Kernels& table) {
+#define CROSSVAL_ISA(isa, base, runs, description) \
+  if (table.name == k_##isa.name) return k_names_##isa;
+#include "engine/kernels/kernels.inc"
+  return kNoNames;
+}
+
+void CountedKernels::add_to(KernelCounts& counts) const {
+  const auto names = kernel_names(table_);
+  for (std::size_t i = 0; i < counts_.size(); ++i)
+    if (counts_[i] > 0) counts[std::string(names[i])] += counts_[i];
 }
 
 const Kernels& select_kernels(std::string_view isa) {

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "engine/error.h"
+#include "engine/kernels/counted_kernels.h"
 #include "engine/kernels/cpu.h"
 #include "engine/kernels/declare.h"
 
@@ -71,6 +72,18 @@ TEST(Dispatch, EveryEntryOfEveryTableIsSet) {
 #define CROSSVAL_KERNEL(isa, operation, function) EXPECT_NE(kernels->operation, nullptr) << kernels->name;
 #include "engine/kernels/kernels.inc"
   }
+}
+
+TEST(Dispatch, EachKernelHasTheNameOfItsOwnSet) {
+#define CROSSVAL_KERNEL(isa, operation, function)                                                       \
+  for (const Kernels* kernels : compiled_kernels())                                                     \
+    if (kernels->operation == isa::function) {                                                          \
+      const std::size_t at = offsetof(Kernels, operation) - offsetof(Kernels, quantize_row);            \
+      EXPECT_EQ(kernel_names(*kernels)[at / sizeof(void (*)())], #isa "::" #function) << kernels->name; \
+    }
+#include "engine/kernels/kernels.inc"
+  for (const Kernels* kernels : compiled_kernels())
+    for (const std::string_view name : kernel_names(*kernels)) EXPECT_FALSE(name.empty()) << kernels->name;
 }
 
 TEST(Dispatch, ScalarIsPinned) {

@@ -69,6 +69,8 @@ class Context {
   /// valid until the next call: the same as Kernels::argmax of what forward() returns, but the head need not
   /// be read in full (ContextOptions::screen_after).
   std::span<const Pick> forward_greedy(std::span<const BatchRow> rows);
+  /// How often each kernel was taken so far, by name (counted_kernels.h).
+  void add_kernels(KernelCounts& counts) const { operations_.add_kernels(counts); }
   const HeadWork& head_work() const { return operations_.head_work(); }
   /// Records the kinds of work of later calls in `profile`, made for threads() threads; nullptr: no longer.
   void record(Profile* profile) { operations_.record(profile); }
@@ -157,6 +159,8 @@ class OperationEvaluator {
   /// One layer, operation after operation: every tap of the layer is shown as in a forward pass. Throws
   /// InputError when an input is missing or the model has no such layer.
   void evaluate_layer(const LayerInputs& inputs, const TapHook& hook);
+  /// As that of a Context.
+  void add_kernels(KernelCounts& counts) const { operations_.add_kernels(counts); }
 
  private:
   const Model& model_;

@@ -33,6 +33,17 @@ struct Overloaded : F... {
 template <class... F>
 Overloaded(F...) -> Overloaded<F...>;
 
+// The kernel that decodes a row of a matrix.
+constexpr Overloaded decoder_of = {
+    [](const f16*) { return &Kernels::to_f32; },
+    [](const bf16*) { return &Kernels::decode_bf16; },
+    [](const q8_0::Block*) { return &Kernels::decode_q8_0; },
+    [](const q6_k::Block*) { return &Kernels::decode_q6_k; },
+    [](const q5_0::Block*) { return &Kernels::decode_q5_0; },
+    [](const q4_k::Block*) { return &Kernels::decode_q4_k; },
+    [](const q4_0::Block*) { return &Kernels::decode_q4_0; },
+};
+
 // What a kind of work costs at least (profile.h).
 
 constexpr std::int64_t kFloat = sizeof(float);
@@ -83,6 +94,11 @@ Operations::Operations(const Config& config, const Weights& weights, const Kerne
                                        2 * kLine * (kGroupRows * heads + 1)));
 }
 
+void Operations::add_kernels(KernelCounts& counts) const {
+  kernels_.add_to(counts);
+  if (screen_) screen_->kernels().add_to(counts);
+}
+
 void Operations::populate_weights() {
   const auto populate_all = [&](const void* p, std::int64_t bytes) {
     pool_.parallel_for(bytes, std::int64_t{1} << 21, [&](std::int64_t begin, std::int64_t end, int) {
@@ -100,20 +116,16 @@ void Operations::embed(std::span<const std::int32_t> tokens, float* y) {
   const std::int64_t n = config_.n_embd;
   const Timed timed(profile_, Work::embedding,
                     {.bytes = std::ssize(tokens) * (embedding.bytes() / embedding.rows + n * kFloat)});
-  const Overloaded decode = {
-      [&](const float* row, float* to) { std::memcpy(to, row, static_cast<std::size_t>(n) * sizeof(float)); },
-      [&](const f16* row, float* to) { kernels_.to_f32(row, n, to); },
-      [&](const bf16* row, float* to) { kernels_.decode_bf16(row, n, to); },
-      [&](const q8_0::Block* row, float* to) { kernels_.decode_q8_0(row, n, to); },
-      [&](const q6_k::Block* row, float* to) { kernels_.decode_q6_k(row, n, to); },
-      [&](const q5_0::Block* row, float* to) { kernels_.decode_q5_0(row, n, to); },
-      [&](const q4_k::Block* row, float* to) { kernels_.decode_q4_k(row, n, to); },
-      [&](const q4_0::Block* row, float* to) { kernels_.decode_q4_0(row, n, to); },
-  };
   std::visit(
-      Overloaded{[&]<class T>(const T* data) {
+      Overloaded{[&](const float* data) {
                    for (std::size_t t = 0; t < tokens.size(); ++t)
-                     decode(data + tokens[t] * (n / elements_in<T>), y + static_cast<std::int64_t>(t) * n);
+                     std::memcpy(y + static_cast<std::int64_t>(t) * n, data + tokens[t] * n,
+                                 static_cast<std::size_t>(n) * sizeof(float));
+                 },
+                 [&]<class T>(const T* data) {
+                   const auto decode = kernels_.take(decoder_of(data));
+                   for (std::size_t t = 0; t < tokens.size(); ++t)
+                     decode(data + tokens[t] * (n / elements_in<T>), n, y + static_cast<std::int64_t>(t) * n);
                  },
                  [&](const TernaryMatrix& w) {
                    const std::span codes(reinterpret_cast<const std::byte*>(w.codes),
@@ -133,9 +145,10 @@ void Operations::norm(const float* x, std::int64_t rows, std::span<const float> 
   const auto n = static_cast<std::int64_t>(weight.size());
   const Timed timed(profile_, Work::norm,
                     {.bytes = (2 * rows + 1) * n * kFloat, .float_operations = 4 * rows * n});
+  const auto kernel = kernels_.take(&Kernels::rms_norm);
   // The kernel takes up to eight rows side by side, since each sum has one fixed order.
   pool_.parallel_for(rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
-    kernels_.rms_norm(x + begin * n, end - begin, n, weight.data(), n, config_.rms_eps, y + begin * n, n);
+    kernel(x + begin * n, end - begin, n, weight.data(), n, config_.rms_eps, y + begin * n, n);
   });
 }
 
@@ -148,10 +161,11 @@ void Operations::quantize(const float* x, std::int64_t rows, std::int64_t n) {
   quantized_width_ = n;
   const Timed timed(profile_, Work::quantize,
                     {.bytes = rows * n * (kFloat + 1), .float_operations = 3 * rows * n});
+  const auto kernel = kernels_.take(&Kernels::quantize_row);
   pool_.parallel_for(rows, 1, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t t = begin; t < end; ++t)
-      kernels_.quantize_row(x + t * n, n, quantized_codes_ + t * n, &scales_[static_cast<std::size_t>(t)],
-                            &sums_[static_cast<std::size_t>(t)]);
+      kernel(x + t * n, n, quantized_codes_ + t * n, &scales_[static_cast<std::size_t>(t)],
+             &sums_[static_cast<std::size_t>(t)]);
   });
 }
 
@@ -159,14 +173,16 @@ void Operations::project(const Projection& p, float* y, Work work) {
   const TernaryMatrix& w = p.matrix;
   const Timed timed(profile_, work, product_amount(w, quantized_rows_));
   const QuantizedRows x{quantized_codes_, scales_.data(), sums_.data(), quantized_rows_, quantized_width_};
+  const auto multiply = kernels_.take(&Kernels::ternary_matmul);
+  const auto add = p.bias.empty() ? nullptr : kernels_.take(&Kernels::add);
   // Rows [begin, end) of the matrix for those of `part`, whose results lie at `to`.
   const auto product = [&](std::int64_t begin, std::int64_t end, const QuantizedRows& part, float* to) {
-    kernels_.ternary_matmul(w, begin, end, part, to, w.rows);
+    multiply(w, begin, end, part, to, w.rows);
     for (std::int64_t t = 0; t < part.rows; ++t) {
       float* row = to + t * w.rows;
       if (p.factor != 1)
         for (std::int64_t r = begin; r < end; ++r) row[r] *= p.factor;
-      if (!p.bias.empty()) kernels_.add(row + begin, p.bias.data() + begin, end - begin, row + begin);
+      if (add) add(row + begin, p.bias.data() + begin, end - begin, row + begin);
     }
   };
   if (x.rows >= kRowsToShare * threads()) {
@@ -189,19 +205,20 @@ void Operations::rope(float* x, std::int64_t heads, std::span<const std::int32_t
   const std::int64_t width = heads * config_.head_dim;
   const Timed timed(profile_, Work::rope,
                     {.bytes = 2 * rows * width * kFloat, .float_operations = 3 * rows * width});
+  const auto kernel = kernels_.take(&Kernels::rope);
   pool_.parallel_for(rows, 4, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t t = begin; t < end; ++t) {
       const RopeTable::Row row = rope_.row(positions[static_cast<std::size_t>(t)]);
-      kernels_.rope(x + t * width, heads, config_.head_dim, config_.n_rot, config_.rope_pairing, row.cos,
-                    row.sin);
+      kernel(x + t * width, heads, config_.head_dim, config_.n_rot, config_.rope_pairing, row.cos, row.sin);
     }
   });
 }
 
 void Operations::to_f16(const float* x, std::int64_t n, f16* y) {
   const Timed timed(profile_, Work::elementwise, {.bytes = n * (kFloat + kHalf)});
+  const auto kernel = kernels_.take(&Kernels::to_f16);
   pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
-    kernels_.to_f16(x + begin, end - begin, y + begin);
+    kernel(x + begin, end - begin, y + begin);
   });
 }
 
@@ -251,19 +268,21 @@ void Operations::attention(const f16* q, std::span<const VisibleCells> rows, flo
   const std::int64_t dim = config_.head_dim;
   const std::int64_t width = config_.q_width();
   const auto start = profile_ ? Profile::Clock::now() : Profile::Clock::time_point{};
+  const auto score = kernels_.take(&Kernels::attn_scores);
+  const auto soften = kernels_.take(&Kernels::softmax);
+  const auto mix = kernels_.take(&Kernels::attn_context);
   for_each_group(rows, kGroupRows, [&](const Heads& h) {
     // Whole cache lines, an odd number of them so that rows do not crowd into a few sets of a cache.
     const std::int64_t stride = (h.cells.cells + h.group.tokens - 1 + kLine - 1) / kLine * kLine | kLine;
     const std::int64_t queries = h.group.tokens * h.group.heads;
     float* p = grow_aligned(scores_[static_cast<std::size_t>(h.worker)], queries * stride);
     StepTimer timer(profile_, h.worker);
-    kernels_.attn_scores(h.group, q + h.at, width, h.cells.keys, config_.kv_width(), h.kv_offset, dim, p,
-                         stride);
+    score(h.group, q + h.at, width, h.cells.keys, config_.kv_width(), h.kv_offset, dim, p, stride);
     timer.done(Work::scores);
     for (std::int64_t i = 0; i < queries; ++i)
-      kernels_.softmax(p + i * stride, h.cells.cells + i / h.group.heads, kq_scale_);
+      soften(p + i * stride, h.cells.cells + i / h.group.heads, kq_scale_);
     timer.done(Work::softmax);
-    kernels_.attn_context(h.group, p, stride, h.cells.values, h.kv_offset, dim, context + h.at, width);
+    mix(h.group, p, stride, h.cells.values, h.kv_offset, dim, context + h.at, width);
     timer.done(Work::context);
   });
   if (profile_) profile_->add_steps(Profile::Clock::now() - start, attention_amounts(config_, rows));
@@ -271,36 +290,40 @@ void Operations::attention(const f16* q, std::span<const VisibleCells> rows, flo
 
 void Operations::scores(const f16* q, std::span<const VisibleCells> rows,
                         std::span<const std::int64_t> offsets, float* kq) {
+  const auto kernel = kernels_.take(&Kernels::attn_scores);
   for_each_group(rows, 1, [&](const Heads& h) {
     const std::int64_t cells = h.cells.cells;
-    kernels_.attn_scores(h.group, q + h.at, config_.q_width(), h.cells.keys, config_.kv_width(), h.kv_offset,
-                         config_.head_dim, kq + offsets[h.row] + h.head * cells, cells);
+    kernel(h.group, q + h.at, config_.q_width(), h.cells.keys, config_.kv_width(), h.kv_offset,
+           config_.head_dim, kq + offsets[h.row] + h.head * cells, cells);
   });
 }
 
 void Operations::softmax(float* kq, std::span<const VisibleCells> rows,
                          std::span<const std::int64_t> offsets) {
+  const auto kernel = kernels_.take(&Kernels::softmax);
   for_each_group(rows, 1, [&](const Heads& h) {
     const std::int64_t cells = h.cells.cells;
     for (std::int64_t i = 0; i < h.group.heads; ++i)
-      kernels_.softmax(kq + offsets[h.row] + (h.head + i) * cells, cells, kq_scale_);
+      kernel(kq + offsets[h.row] + (h.head + i) * cells, cells, kq_scale_);
   });
 }
 
 void Operations::context(const float* p, std::span<const VisibleCells> rows,
                          std::span<const std::int64_t> offsets, float* context) {
+  const auto kernel = kernels_.take(&Kernels::attn_context);
   for_each_group(rows, 1, [&](const Heads& h) {
     const std::int64_t cells = h.cells.cells;
     float* copy = grow_aligned(scores_[static_cast<std::size_t>(h.worker)],
                                h.group.heads * cells);  // the kernel may round it
     std::copy_n(p + offsets[h.row] + h.head * cells, h.group.heads * cells, copy);
-    kernels_.attn_context(h.group, copy, cells, h.cells.values, h.kv_offset, config_.head_dim, context + h.at,
-                          config_.q_width());
+    kernel(h.group, copy, cells, h.cells.values, h.kv_offset, config_.head_dim, context + h.at,
+           config_.q_width());
   });
 }
 
 void Operations::activate(const float* gate, std::int64_t n, float* y) {
-  const auto kernel = config_.activation == Activation::silu ? kernels_.silu : kernels_.relu_squared;
+  const auto kernel =
+      kernels_.take(config_.activation == Activation::silu ? &Kernels::silu : &Kernels::relu_squared);
   const Timed timed(
       profile_, Work::elementwise,
       {.bytes = 2 * n * kFloat, .float_operations = config_.activation == Activation::silu ? 15 * n : n});
@@ -311,15 +334,17 @@ void Operations::activate(const float* gate, std::int64_t n, float* y) {
 
 void Operations::add(const float* a, const float* b, std::int64_t n, float* y) {
   const Timed timed(profile_, Work::elementwise, {.bytes = 3 * n * kFloat, .float_operations = n});
+  const auto kernel = kernels_.take(&Kernels::add);
   pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
-    kernels_.add(a + begin, b + begin, end - begin, y + begin);
+    kernel(a + begin, b + begin, end - begin, y + begin);
   });
 }
 
 void Operations::mul(const float* a, const float* b, std::int64_t n, float* y) {
   const Timed timed(profile_, Work::elementwise, {.bytes = 3 * n * kFloat, .float_operations = n});
+  const auto kernel = kernels_.take(&Kernels::mul);
   pool_.parallel_for(n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
-    kernels_.mul(a + begin, b + begin, end - begin, y + begin);
+    kernel(a + begin, b + begin, end - begin, y + begin);
   });
 }
 
@@ -329,37 +354,40 @@ void Operations::head(const float* x, std::int64_t rows, float* logits) {
   const auto share = [&](auto&& product) {
     pool_.parallel_for(m.rows, 64, [&](std::int64_t begin, std::int64_t end, int) { product(begin, end); });
   };
-  const auto dense = [&](auto kernel, const auto* w, const auto* input) {
+  const auto dense = [&](auto operation, const auto* w, const auto* input) {
+    const auto kernel = kernels_.take(operation);
     share([&](std::int64_t begin, std::int64_t end) {
       kernel(w, m.cols, begin, end, input, rows, m.cols, logits, m.rows);
     });
   };
   std::visit(Overloaded{
-                 [&](const float* w) { dense(kernels_.matmul_f32, w, x); },
+                 [&](const float* w) { dense(&Kernels::matmul_f32, w, x); },
                  [&](const f16* w) {
                    // An F16 head takes its input rounded to F16, as the reference's dot product does (6.3).
                    grow(half_, rows * m.cols);
-                   kernels_.to_f16(x, rows * m.cols, half_.data());
-                   dense(kernels_.matmul_f16, w, half_.data());
+                   kernels_.take (&Kernels::to_f16)(x, rows * m.cols, half_.data());
+                   dense(&Kernels::matmul_f16, w, half_.data());
                  },
-                 [&](const bf16* w) { dense(kernels_.matmul_bf16, w, x); },
-                 [&](const q8_0::Block* w) { dense(kernels_.matmul_q8_0, w, x); },
-                 [&](const q5_0::Block* w) { dense(kernels_.matmul_q5_0, w, x); },
-                 [&](const q4_k::Block* w) { dense(kernels_.matmul_q4_k, w, x); },
-                 [&](const q4_0::Block* w) { dense(kernels_.matmul_q4_0, w, x); },
+                 [&](const bf16* w) { dense(&Kernels::matmul_bf16, w, x); },
+                 [&](const q8_0::Block* w) { dense(&Kernels::matmul_q8_0, w, x); },
+                 [&](const q5_0::Block* w) { dense(&Kernels::matmul_q5_0, w, x); },
+                 [&](const q4_k::Block* w) { dense(&Kernels::matmul_q4_k, w, x); },
+                 [&](const q4_0::Block* w) { dense(&Kernels::matmul_q4_0, w, x); },
                  [&](const q6_k::Block* w) {
                    // Row follows row without a gap, so all blocks are one row to the kernel.
                    grow(blocks_, rows * m.cols / q6_k::Block::kElements);
-                   kernels_.quantize_blocks(x, rows * m.cols, blocks_.data());
+                   kernels_.take (&Kernels::quantize_blocks)(x, rows * m.cols, blocks_.data());
+                   const auto kernel = kernels_.take(&Kernels::matmul_q6_k);
                    share([&](std::int64_t begin, std::int64_t end) {
-                     kernels_.matmul_q6_k(w, m.cols, begin, end, blocks_.data(), rows, logits, m.rows);
+                     kernel(w, m.cols, begin, end, blocks_.data(), rows, logits, m.rows);
                    });
                  },
                  [&](const TernaryMatrix& w) {
                    quantize(x, rows, m.cols);
                    const QuantizedRows codes{quantized_codes_, scales_.data(), sums_.data(), rows, m.cols};
+                   const auto kernel = kernels_.take(&Kernels::ternary_matmul);
                    share([&](std::int64_t begin, std::int64_t end) {
-                     kernels_.ternary_matmul(w, begin, end, codes, logits, m.rows);
+                     kernel(w, begin, end, codes, logits, m.rows);
                    });
                  },
              },
@@ -373,7 +401,7 @@ bool Operations::screened_argmax(const float* x, std::span<Pick> picks) {
     if (screen_after_ < 0 || head_work_.tokens < screen_after_ || !ScreenedHead::possible(w)) return false;
     if (w.bytes() < screen_min_bytes_) return false;
     const auto start = std::chrono::steady_clock::now();
-    screen_.emplace(w, kernels_, pool_);
+    screen_.emplace(w, kernels_.table(), pool_);
     head_work_.screen_seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     head_work_.screens = 1;
@@ -381,7 +409,7 @@ bool Operations::screened_argmax(const float* x, std::span<Pick> picks) {
   }
   if (!screen_pays_.ready()) return false;
   grow(half_, rows * w.cols);
-  kernels_.to_f16(x, rows * w.cols, half_.data());
+  kernels_.take (&Kernels::to_f16)(x, rows * w.cols, half_.data());
   const bool picked = screen_->pick(half_.data(), picks, profile_);
   head_work_.bytes += screen_->bytes_read();
   if (!picked) {
@@ -401,9 +429,10 @@ void Operations::head_argmax(const float* x, std::span<Pick> picks) {
     grow(logits_, rows * w.rows);
     head(x, rows, logits_.data());
     const Timed timed(profile_, Work::head, {.bytes = rows * w.rows * kFloat});
+    const auto kernel = kernels_.take(&Kernels::argmax);
     for (std::int64_t t = 0; t < rows; ++t) {
       const float* logits = logits_.data() + t * w.rows;
-      const std::int64_t best = kernels_.argmax(logits, w.rows);
+      const std::int64_t best = kernel(logits, w.rows);
       picks[static_cast<std::size_t>(t)] = {static_cast<std::int32_t>(best), logits[best]};
     }
     head_work_.bytes += w.bytes();

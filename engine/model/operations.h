@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/counted_kernels.h"
 #include "engine/kernels/thread_pool.h"
 #include "engine/model/backoff.h"
 #include "engine/model/config.h"
@@ -46,7 +46,9 @@ class Operations {
   /// Has all weights at hand that every token reads, so that the first one does not have to wait for them.
   void populate_weights();
 
-  const Kernels& kernels() const { return kernels_; }
+  const Kernels& kernels() const { return kernels_.table(); }
+  /// Adds how often each kernel was taken so far: once for each operation that it did, all rows together.
+  void add_kernels(KernelCounts& counts) const;
   int threads() const { return pool_.threads(); }
 
   void embed(std::span<const std::int32_t> tokens, float* y);  // [T][n_embd]
@@ -112,7 +114,7 @@ class Operations {
 
   const Config& config_;
   const Weights& weights_;
-  const Kernels& kernels_;
+  CountedKernels kernels_;
   ThreadPool pool_;
   RopeTable rope_;
   float kq_scale_;  // 1 / sqrt(hd)

@@ -37,15 +37,6 @@ void ask_for(const f16* row, std::int64_t bytes) {
     __builtin_prefetch(reinterpret_cast<const std::byte*>(row) + at, 0, 2);
 }
 
-template <class Code>
-auto bounds_kernel(const Kernels& kernels) {
-  if constexpr (std::is_same_v<Code, std::int8_t>) {
-    return kernels.screen_bounds_int8;
-  } else {
-    return kernels.screen_bounds;
-  }
-}
-
 std::size_t index(std::int64_t i) {
   return static_cast<std::size_t>(i);
 }
@@ -71,11 +62,12 @@ ScreenedHead::ScreenedHead(const FloatMatrix& head, const Kernels& kernels, Thre
       errors_(index(head.rows)),
       sizes_(index(head.rows)),
       found_(index(pool.threads())) {
+  const auto screen_row = kernels_.take(&Kernels::screen_row);
   pool_.parallel_for(head_.rows, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t m = begin; m < end; ++m) {
       const std::size_t i = index(m);
-      kernels_.screen_row(head_.half() + m * head_.cols, head_.cols, codes_ + m * head_.cols, &scales_[i],
-                          &errors_[i], &sizes_[i]);
+      screen_row(head_.half() + m * head_.cols, head_.cols, codes_ + m * head_.cols, &scales_[i], &errors_[i],
+                 &sizes_[i]);
     }
   });
 }
@@ -127,16 +119,25 @@ bool ScreenedHead::quantize(const f16* x, std::int64_t rows, Activations<Code>& 
   return std::all_of(a.slacks.begin(), a.slacks.begin() + rows, [](double s) { return std::isfinite(s); });
 }
 
+template <class Code>
+ScreenedHead::BoundsKernel<Code> ScreenedHead::bounds_kernel() {
+  if constexpr (std::is_same_v<Code, std::int8_t>) {
+    return kernels_.take(&Kernels::screen_bounds_int8);
+  } else {
+    return kernels_.take(&Kernels::screen_bounds);
+  }
+}
+
 ScreenMatrix ScreenedHead::rows_from(std::int64_t m) const {
   return {codes_ + m * head_.cols, &scales_[index(m)], &errors_[index(m)], &sizes_[index(m)], head_.cols};
 }
 
 template <class Code>
-void ScreenedHead::screen_block(std::int64_t m, std::int64_t count, const ScreenRows<Code>& x,
-                                std::size_t limit, Found& found) const {
+void ScreenedHead::screen_block(BoundsKernel<Code> kernel, std::int64_t m, std::int64_t count,
+                                const ScreenRows<Code>& x, std::size_t limit, Found& found) const {
   float* const lower = found.bounds.data();
   float* const upper = lower + x.rows * kBlock;
-  bounds_kernel<Code>(kernels_)(rows_from(m), 0, count, x, lower, upper, kBlock);
+  kernel(rows_from(m), 0, count, x, lower, upper, kBlock);
   for (std::int64_t t = 0; t < x.rows; ++t) {
     float& greatest = found.greatest[index(t)];
     greatest = std::max(greatest, greatest_of(lower + t * kBlock, count));
@@ -194,10 +195,11 @@ bool ScreenedHead::screen(const f16* x, std::int64_t rows, std::int64_t limit, A
   }
   candidates_.reserve(index(limit));
   const ScreenRows<Code> codes = a.view(rows);
+  const auto kernel = bounds_kernel<Code>();
   pool_.parallel_for(head_.rows, kBlock, [&](std::int64_t begin, std::int64_t end, int worker) {
     Found& found = found_[index(worker)];
     for (std::int64_t m = begin; m < end && !found.overflow; m += kBlock)
-      screen_block(m, std::min(kBlock, end - m), codes, index(limit), found);
+      screen_block(kernel, m, std::min(kBlock, end - m), codes, index(limit), found);
   });
   return merge(rows, limit);
 }
@@ -205,7 +207,7 @@ bool ScreenedHead::screen(const f16* x, std::int64_t rows, std::int64_t limit, A
 bool ScreenedHead::bounds(const f16* x, std::int64_t rows, Codes codes, float* lower, float* upper) {
   const auto all = [&]<class Code>(Activations<Code>& a) {
     if (!quantize(x, rows, a)) return false;
-    bounds_kernel<Code>(kernels_)(rows_from(0), 0, head_.rows, a.view(rows), lower, upper, head_.rows);
+    bounds_kernel<Code>()(rows_from(0), 0, head_.rows, a.view(rows), lower, upper, head_.rows);
     return true;
   };
   return codes == Codes::narrow ? all(narrow_) : all(wide_);
@@ -226,11 +228,12 @@ bool ScreenedHead::pick(const f16* x, std::span<Pick> picks, Profile* profile) {
   bytes_read_ += survivors_ * row_bytes;
   const Timed timed(profile, Work::exact_rows,
                     {.bytes = survivors_ * row_bytes, .float_operations = 2 * survivors_ * n});
+  const auto multiply = kernels_.take(&Kernels::matmul_f16);
   pool_.parallel_for(survivors_, 8, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t i = begin; i < end; ++i) {
       Candidate& c = candidates_[index(i)];
       if (i + 1 < end) ask_for(head_.half() + candidates_[index(i + 1)].m * n, row_bytes);
-      kernels_.matmul_f16(head_.half() + c.m * n, n, 0, 1, x + c.t * n, 1, n, &c.value, 1);
+      multiply(head_.half() + c.m * n, n, 0, 1, x + c.t * n, 1, n, &c.value, 1);
     }
   });
 

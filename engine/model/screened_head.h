@@ -29,6 +29,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/kernels/counted_kernels.h"
 #include "engine/kernels/huge_pages.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/thread_pool.h"
@@ -72,6 +73,9 @@ class ScreenedHead {
   /// Memory of the screen.
   std::int64_t bytes() const { return head_.rows * (head_.cols + 12); }
 
+  /// What it was made and screens with.
+  const CountedKernels& kernels() const { return kernels_; }
+
   /// Codes of activations: int16 or int8.
   enum class Codes : std::uint8_t { wide, narrow };
   /// The bounds of every logit, [rows][head rows] each. False for activations that are not finite.
@@ -109,13 +113,18 @@ class ScreenedHead {
   template <class Code>
   bool screen(const f16* x, std::int64_t rows, std::int64_t limit, Activations<Code>& a, Profile* profile);
   template <class Code>
-  void screen_block(std::int64_t m, std::int64_t count, const ScreenRows<Code>& x, std::size_t limit,
-                    Found& found) const;
+  using BoundsKernel = void (*)(const ScreenMatrix& w, std::int64_t row_begin, std::int64_t row_end,
+                                const ScreenRows<Code>& x, float* lower, float* upper, std::int64_t stride);
+  template <class Code>
+  BoundsKernel<Code> bounds_kernel();
+  template <class Code>
+  void screen_block(BoundsKernel<Code> kernel, std::int64_t m, std::int64_t count, const ScreenRows<Code>& x,
+                    std::size_t limit, Found& found) const;
   bool merge(std::int64_t rows, std::int64_t limit);
   ScreenMatrix rows_from(std::int64_t m) const;
 
   FloatMatrix head_;
-  const Kernels& kernels_;
+  CountedKernels kernels_;
   ThreadPool& pool_;
   HugePages memory_;
   std::int8_t* codes_;         // (rows, cols), in memory_

@@ -43,6 +43,7 @@ class Child {
   /// TimedOut.
   std::size_t read(std::span<std::byte> into, std::chrono::steady_clock::time_point deadline);
 
+  pid_t pid() const { return pid_; }
   /// Whether it has ended by itself within `limit`.
   bool ended_within(Seconds limit);
   /// Ends whatever is left of it, its process group and, on Linux, the processes that it started and that

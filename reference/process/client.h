@@ -61,6 +61,7 @@ class Client {
 
   /// Whether requests can still be sent.
   bool alive() const { return alive_; }
+  pid_t pid() const { return child_.pid(); }
   /// "; last request: ...; exit status 3; its standard error ends: ..." for a message.
   std::string circumstances() const;
 

@@ -8,6 +8,7 @@
 #include "engine/error.h"
 #include "engine/kernels/thread_pool.h"
 #include "reference/errors.h"
+#include "reference/process/mapped_files.h"
 
 namespace crossval {
 namespace {
@@ -66,6 +67,9 @@ class ProcessParticipant final : public Participant {
   }
 
   Identity identity() const override { return identity_; }
+  std::vector<std::filesystem::path> binaries() const override {
+    return client_ ? mapped_files(client_->pid()) : std::vector<std::filesystem::path>{};
+  }
   std::int64_t n_vocab() const override { return loaded_.n_vocab; }
   std::vector<TapId> taps() const override { return taps_; }
 
