@@ -94,9 +94,8 @@ void check_plan(const json& run, const json& plan, const fs::path& named, Verifi
   const json& shard = run.at("shard");
   const std::string filter = run.at("filter");
   json ids = json::array();
-  for (const Case& c :
-       select_cases(suite, filter.empty() ? "*" : filter, {shard.at("index"), shard.at("count")}))
-    ids.push_back(c.id);
+  const Shard part{.index = shard.at("index"), .count = shard.at("count")};
+  for (const Case& c : select_cases(suite, filter.empty() ? "*" : filter, part).cases) ids.push_back(c.id);
   if (ids != plan)
     out.mismatches.push_back("the plan is not that of the suite " + path.string() + ": " +
                              std::to_string(plan.size()) + " cases instead of " + std::to_string(ids.size()));

@@ -314,9 +314,12 @@ class Joining {
       totals_.verdict = worse(totals_.verdict, verdict);
       lines_.add_record({{"type", "skip"}, {"count", 0}, {"reason", reason}});
     }
-    for (const auto& [who, seconds] : seconds_)
-      lines_.add_record(
-          {{"type", "perf"}, {"participant", who.first}, {"what", who.second}, {"seconds", seconds}});
+    for (const auto& [who, seconds] : seconds_) {
+      json record = {
+          {"type", "perf"}, {"participant", who.first}, {"what", who.second}, {"seconds", seconds}};
+      if (const auto it = kernels_.find(who); it != kernels_.end()) record.update(it->second);
+      lines_.add_record(record);
+    }
     lines_.add_record(summary_record(totals_, joint_.noise));
     lines_.flush();
     return totals_;
@@ -382,11 +385,25 @@ class Joining {
     lines_.add_record(record);
   }
 
+  // Those of all shards together, and in how many steps they were counted.
+  void add_kernels(const json& record) {
+    json& sum = kernels_[{record.value("participant", ""), record.value("what", "")}];
+    if (sum.is_null()) sum = {{"kernels", json::object()}, {"steps", 0}};
+    for (const auto& [name, n] : record.at("kernels").items())
+      sum["kernels"][name] = sum["kernels"].value(name, std::int64_t{0}) + n.get<std::int64_t>();
+    sum["steps"] = sum["steps"].get<std::int64_t>() + record.value("steps", std::int64_t{0});
+    if (record.value("resumed", false)) sum["resumed"] = true;
+  }
+
   void add_other(json record) {
     const std::string type = record.value("type", "");
     if (type == "case") {
       add_case(std::move(record));
+    } else if (type == "baseline") {
+      totals_.hold_against(record);
+      lines_.add_record(record);
     } else if (type == "perf") {
+      if (record.contains("kernels")) add_kernels(record);
       if (record.at("seconds").is_number())
         seconds_[{record.value("participant", ""), record.value("what", "")}] +=
             record.at("seconds").get<double>();
@@ -402,6 +419,7 @@ class Joining {
   std::unordered_map<std::string_view, std::size_t> place_;  // of a case in the plan
   std::unordered_map<std::string, OpenCase> open_;
   std::map<std::pair<std::string, std::string>, double> seconds_;
+  std::map<std::pair<std::string, std::string>, json> kernels_;  // likewise, of our engine
   std::optional<Told> first_, first_guilty_;
   Totals totals_;
 };

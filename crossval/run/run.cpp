@@ -431,7 +431,7 @@ RunResult run(const RunOptions& options) {
                     s.plan);
   Sinks sinks{results, pending};
   CaseRunner runner(lockstep, *s.candidate, *s.model, options.tokens_from, sinks);
-  std::size_t steps = 0;  // of cases that came to their end
+  std::int64_t steps = 0;  // of cases that came to their end
   const std::string seed = sha256_hex(s.model_sha256 + suite.sha256 + to_string(options.shard)).substr(0, 16);
   const auto canary = choose_canary(s.plan, gates, planned, seed);
   if (canary && !canary_caught) runner.carry(*canary, finished.contains(canary->case_id));
@@ -442,7 +442,8 @@ RunResult run(const RunOptions& options) {
       progress.start_case(c.spec.id);
       CaseRunner::Outcome outcome = runner.run(c, *s.reference);
       noise.merge(lockstep.noise());
-      if (outcome.verdict <= Verdict::fail) steps += outcome.steps.size();
+      if (outcome.verdict <= Verdict::fail)
+        steps += outcome.tally.planned / std::max<std::int64_t>(1, lockstep.comparisons_per_step());
       if (!outcome.pending) totals.add(outcome.record);
       if (!outcome.tokens_differ.is_null() && totals.located.is_null()) totals.locate(outcome.tokens_differ);
       progress.finish_case(c.spec.id, outcome.pending ? "PENDING" : std::string(to_string(outcome.verdict)));
@@ -477,7 +478,7 @@ RunResult run(const RunOptions& options) {
       if (who != std::string(side) || (kernels.empty() && spec->kind != "engine")) continue;
       record["kernels"] = kernels;
       record["steps"] = steps;
-      if (options.resume) record["resumed"] = true;  // these are of the last part
+      if (resume) record["resumed"] = true;  // these are of the last part
     }
     results.append(record);
   }
