@@ -1,5 +1,6 @@
 #include "reports/failure_text.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -79,6 +80,53 @@ const char* to_string(Mode mode) {
   return mode == Mode::kLocal ? "local" : "free";
 }
 
+namespace {
+
+std::string place(std::int64_t row, std::int64_t column) {
+  return row < 0 ? std::string() : " at [" + std::to_string(row) + ", " + std::to_string(column) + "]";
+}
+
+std::string both(const std::optional<double>& got, const std::optional<double>& expected) {
+  return got && expected ? ": got " + value_figure(*got) + ", expected " + value_figure(*expected)
+                         : std::string();
+}
+
+std::string mismatched(const Comparison& c) {
+  char percent[32];
+  std::snprintf(percent, sizeof percent, "%.3g %%",
+                100.0 * static_cast<double>(c.bits) / static_cast<double>(c.count));
+  return grouped(c.bits) + " of " + grouped(c.count) + " values (" + percent + ")";
+}
+
+std::string greatest_absolute(const Comparison& c) {
+  return error_figure(c.max_abs) + place(c.at_row, c.at_column) + both(c.got, c.expected);
+}
+
+// How far it is off there, by the expected value.
+std::string relative(const Comparison& c) {
+  if (!c.expected || std::isnan(c.max_abs)) return {};
+  return error_figure(c.max_abs / std::abs(*c.expected)) + " of the expected value there";
+}
+
+// The first that is listed of the case and step that the summary names first, else the first.
+const Failure* first_failure(const Report& report) {
+  if (report.failures.empty()) return nullptr;
+  const auto named =
+      report.summary ? report.summary->find("first_failure") : nlohmann::json::const_iterator();
+  if (report.summary && named != report.summary->end() && named->is_object()) {
+    const std::string id = text_of(*named, "case"), tap = text_of(*named, "tap"),
+                      mode = text_of(*named, "mode");
+    for (const Failure& f : report.failures)
+      if (report.cases[f.case_index].id == id && f.comparison.tap == tap &&
+          to_string(f.comparison.mode) == mode &&
+          number_of(named->value("step", nlohmann::json())) == static_cast<double>(f.comparison.step))
+        return &f;
+  }
+  return &report.failures.front();
+}
+
+}  // namespace
+
 std::string failure_sentence(const Comparison& c) {
   std::string out = std::string(to_string(c.mode)) + " " + c.tap + ", step " + std::to_string(c.step);
   if (!c.side.empty()) out += ", the " + c.side + "'s";
@@ -89,17 +137,85 @@ std::string failure_sentence(const Comparison& c) {
   if (!c.gate.empty()) out += "gate " + c.gate + "; ";
   out += "cosine " + value_figure(c.cosine) + ", NMSE " + error_figure(c.nmse) + ", norm ratio " +
          figure(c.norm_ratio) + "; ";
-  if (c.count > 0) {
-    char percent[32];
-    std::snprintf(percent, sizeof percent, "%.3g %%",
-                  100.0 * static_cast<double>(c.bits) / static_cast<double>(c.count));
-    out += "differing " + grouped(c.bits) + " of " + grouped(c.count) + " values (" + percent + "); ";
-  }
+  if (c.count > 0) out += "differing " + mismatched(c) + "; ";
   if (c.integers_differing) out += grouped(*c.integers_differing) + " integer products differ; ";
-  out += "greatest difference " + error_figure(c.max_abs);
-  if (c.at_row >= 0) out += " at [" + std::to_string(c.at_row) + ", " + std::to_string(c.at_column) + "]";
-  if (c.got && c.expected) out += ": got " + value_figure(*c.got) + ", expected " + value_figure(*c.expected);
+  out += "greatest difference " + greatest_absolute(c);
+  if (const std::string share = relative(c); !share.empty()) out += "; that is " + share;
   return out;
+}
+
+std::string bound_sentence(const Report& report, const Comparison& c) {
+  const auto gates = report.run.find("gates");
+  if (c.gate.empty() || gates == report.run.end() || !gates->is_object()) return {};
+  const auto list = gates->find("list");
+  if (list == gates->end() || !list->is_array()) return {};
+  for (const auto& gate : *list) {
+    if (text_of(gate, "name") != c.gate) continue;
+    std::string out = "gate " + c.gate + ": " + text_of(gate, "metric") + " " + text_of(gate, "limit");
+    if (const std::string source = text_of(gate, "source"); !source.empty()) out += ", from " + source;
+    return out;
+  }
+  return {};
+}
+
+std::string located_sentence(const Report& report) {
+  if (!report.summary) return {};
+  const auto located = report.summary->find("located");
+  if (located == report.summary->end() || !located->is_object()) return {};
+  const std::string who = text_of(*located, "who"), why = text_of(*located, "why"),
+                    likeness = text_of(*located, "likeness");
+  if (who.empty()) return "no operation breaks its bound on either side: what differs is inherited";
+  std::string out = who + " in " + text_of(*located, "tap");
+  for (const char* key : {"step", "row"})
+    if (const auto it = located->find(key); it != located->end())
+      out += std::string(", ") + key + " " + figure(number_of(*it));
+  out += " of case " + text_of(*located, "case");
+  if (!why.empty()) out += ": " + why;
+  if (!likeness.empty()) out += "; " + likeness;
+  return out;
+}
+
+std::vector<std::string> first_failure_lines(const Report& report) {
+  std::vector<std::string> lines;
+  const std::string located = located_sentence(report);
+  const Failure* first = first_failure(report);
+  if (first) {
+    const Comparison& c = first->comparison;
+    const CaseReport& of_case = report.cases[first->case_index];
+    std::string head = "first failure: " + std::string(to_string(c.mode)) + " " + c.tap + " of case " +
+                       of_case.id + ", step " + std::to_string(c.step);
+    if (c.rows > 0) head += ", row " + std::to_string(c.row) + " of " + std::to_string(c.rows);
+    if (!c.side.empty()) head += ", the " + c.side + "'s";
+    lines.push_back(head + ": " + c.why);
+    if (c.count > 0)
+      lines.push_back("mismatched: " + mismatched(c) +
+                      (c.integers_differing ? "; integer products: " + grouped(*c.integers_differing) : ""));
+    lines.push_back("greatest difference: " + greatest_absolute(c) +
+                    (relative(c).empty() ? "" : "; " + relative(c)));
+    if (const std::string bound = bound_sentence(report, c); !bound.empty())
+      lines.push_back("bound: " + bound);
+  }
+  if (first) {
+    const CaseReport& c = report.cases[first->case_index];
+    if (c.local.comparisons > 0 && c.free_running.comparisons > 0)
+      lines.push_back("local against inherited: in this case an operation adds at most NMSE " +
+                      error_figure(c.local.nmse) + " to its inputs, the sides are up to " +
+                      error_figure(c.free_running.nmse) + " apart");
+  }
+  if (!located.empty()) lines.push_back("where the sides part: " + located);
+  if (lines.empty()) return lines;
+  if (const std::string bundle = report.summary
+                                     ? text_of(report.summary->value("located", nlohmann::json()), "bundle")
+                                     : std::string();
+      !bundle.empty())
+    lines.push_back("bundle: " + bundle + " (crossval replay computes it again without the model)");
+  if (report.failed > 1) {
+    std::uint64_t cases = 0;
+    for (const CaseReport& c : report.cases) cases += c.failed > 0;
+    lines.push_back("and " + grouped(report.failed - 1) + " more failed comparisons, in " + grouped(cases) +
+                    (cases == 1 ? " case" : " cases"));
+  }
+  return lines;
 }
 
 std::string reproduce_command(const Report& report, const CaseReport& c) {
@@ -107,8 +223,16 @@ std::string reproduce_command(const Report& report, const CaseReport& c) {
   std::string run = text_of(report.run, "reproduce");
   if (run.empty()) return run;
   // A run of some cases only stays one: two filters would be one too many.
-  if (run.find(" --filter") != std::string::npos) return run;
+  for (const char* flag : {" --filter", " --case"})
+    if (run.find(flag) != std::string::npos) return run;
   return run + " --filter " + shell_quote(c.id);
+}
+
+std::string first_reproduce_command(const Report& report) {
+  const auto failing = std::find_if(report.cases.begin(), report.cases.end(),
+                                    [](const CaseReport& c) { return c.state == CaseState::kFail; });
+  return failing != report.cases.end() ? reproduce_command(report, *failing)
+                                       : text_of(report.run, "reproduce");
 }
 
 std::string case_sentence(const CaseCounts& counts) {

@@ -26,8 +26,24 @@ const char* to_string(Mode mode);
 /// One sentence: "free ffn_act-0, step 3, row 2 of 7: cosine 0.93 < 0.999; ...".
 std::string failure_sentence(const Comparison& c);
 
+/// What the comparison was held to: "gate local.nmse: <= 1e-06, from crossval's default gates"; empty where
+/// the records do not say.
+std::string bound_sentence(const Report& report, const Comparison& c);
+
+/// Where the sides part, by the summary's `located`: "candidate wrong in ffn_act-0, step 0, row 2 of case a:
+/// nmse 4 > 1e-6; differs as if ..."; empty where nothing was located.
+std::string located_sentence(const Report& report);
+
+/// The first failure in full, one fact a line: what is mismatched, the greatest differences with both values,
+/// the bound and its source, local against inherited, where the sides part and what that looks like, and
+/// how many more there are. Empty where nothing failed.
+std::vector<std::string> first_failure_lines(const Report& report);
+
 /// The command that repeats one case, or nothing where the run names none.
 std::string reproduce_command(const Report& report, const CaseReport& c);
+
+/// The same for the first failing case; of the run where no case failed.
+std::string first_reproduce_command(const Report& report);
 
 /// "12 of 12 cases passed" or "1 of 12 cases failed, 2 were incomparable".
 std::string case_sentence(const CaseCounts& counts);

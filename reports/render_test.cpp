@@ -382,6 +382,33 @@ TEST(Render, WhatAProgramSaidAsItDiedIsText) {
   }
 }
 
+TEST(Render, TheFirstFailureIsToldInFullEverywhere) {
+  SampleOptions options;
+  options.failing_case = 2;
+  const Pages pages = rendered(options);
+  const json lines = pages.report["failure"];
+  ASSERT_EQ(lines.size(), 8U) << lines.dump(1);
+  const std::vector<const char*> wanted[] = {
+      {"first failure: local ffn_act-1 of case colour-of-snow, step 1, row", "cosine", "< 0.99999"},
+      {"mismatched: ", " of ", " values ("},
+      {"greatest difference: ", " at [0, 117]: got ", ", expected ", " of the expected value there"},
+      {"bound: gate local.cosine: cosine >= 0.99999, from crossval's default gates"},
+      {"local against inherited: in this case an operation adds at most NMSE ", " apart"},
+      {"where the sides part: candidate wrong in ffn_act-1, step 1, row 0 of case colour-of-snow: nmse 0.31 "
+       "> 1e-06; "
+       "differs as if the gate were not activated: 0 bits left"},
+      {"bundle: replay/x-ffn_act-1.crossval-bundle (crossval replay"},
+      {"and ", " more failed comparisons, in 1 case"}};
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    for (const char* word : wanted[i])
+      EXPECT_NE(lines[i].get<std::string>().find(word), std::string::npos) << word << "\n" << lines[i];
+  EXPECT_EQ(pages.report["located"]["tap"], "ffn_act-1");
+  EXPECT_LT(pages.markdown.find("### The first failure"), pages.markdown.find("### Failing comparisons"));
+  for (const char* words :
+       {"of the expected value there", "bound: gate local.cosine", "where the sides part"})
+    EXPECT_NE(pages.junit.find(words), std::string::npos) << words;
+}
+
 TEST(Render, AnIncomparableRun) {
   SampleOptions options;
   options.last_case_verdict = "INCOMPARABLE";

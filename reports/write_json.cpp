@@ -167,6 +167,9 @@ void write_json(const Report& report, AtomicFile& out) {
     return ordered_json(report.summary->at(name));
   };
   head["first_failure"] = from_summary("first_failure");
+  head["guilty"] = from_summary("guilty");
+  head["located"] = from_summary("located");
+  head["failure"] = first_failure_lines(report);
   head["quadrant"] = from_summary("quadrant");
   head["self_noise"] = from_summary("self_noise");
   head["logit_noise"] = from_summary("logit_noise");

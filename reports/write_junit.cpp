@@ -214,7 +214,12 @@ class Writer {
     out.message += std::to_string(tier.failed) + " of " + std::to_string(tier.comparisons) +
                    " comparisons failed, first " + tier.first_failure->tap + " at step " +
                    std::to_string(tier.first_failure->step);
-    out.details = failure_sentence(*tier.first_failure) + "\n" + reproduce_command(report_, c);
+    out.details = failure_sentence(*tier.first_failure) + "\n";
+    if (const std::string bound = bound_sentence(report_, *tier.first_failure); !bound.empty())
+      out.details += "bound: " + bound + "\n";
+    if (const std::string located = located_sentence(report_); !located.empty())
+      out.details += "where the sides part: " + located + "\n";
+    out.details += reproduce_command(report_, c);
     return out;
   }
 

@@ -207,14 +207,17 @@ void write_markdown(const Report& report, AtomicFile& out) {
     line("who is wrong", quadrant == "agree" ? "nobody: the sides agree" : flow(quadrant));
   line("exit code", std::to_string(report.exit_code));
 
+  if (const std::vector<std::string> lines = first_failure_lines(report); !lines.empty()) {
+    out.write("\n### The first failure\n\n");
+    for (const std::string& line : lines) out.write("- " + flow(line, 1000) + "\n");
+  }
   write_failures(report, out);
 
   write_baseline(report, out);
 
-  const std::string reproduce = text_of(report.run, "reproduce");
   const auto failing = std::find_if(report.cases.begin(), report.cases.end(),
                                     [](const CaseReport& c) { return c.state == CaseState::kFail; });
-  const std::string command = failing != report.cases.end() ? reproduce_command(report, *failing) : reproduce;
+  const std::string command = first_reproduce_command(report);
   if (!command.empty()) {
     out.write(failing != report.cases.end() ? "\nReproduce the first failing case:\n\n" : "\nReproduce:\n\n");
     out.write(markdown_code_block(shortened(command, 4000)));

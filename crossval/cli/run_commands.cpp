@@ -11,7 +11,9 @@
 #include "crossval/run/record.h"
 #include "crossval/run/run.h"
 #include "engine/error.h"
+#include "reports/aggregate.h"
 #include "reports/escape.h"
+#include "reports/failure_text.h"
 
 namespace crossval {
 namespace {
@@ -23,6 +25,15 @@ void hand_over(const std::filesystem::path& from, const std::filesystem::path& t
   if (error)
     throw bitnet::SystemError(to.string() + ": cannot be written: " + error.message() +
                               "; XML_OUTPUT_FILE names it");
+}
+
+// What failed first, in full.
+void print_failure(const std::filesystem::path& out) {
+  const reports::Report report = reports::aggregate(out / "results.jsonl");
+  for (const std::string& line : reports::first_failure_lines(report))
+    std::cout << "  " << reports::escape_terminal(line) << "\n";
+  if (const std::string command = reports::first_reproduce_command(report); !command.empty())
+    std::cout << "  reproduce: " << reports::escape_terminal(command) << "\n";
 }
 
 }  // namespace
@@ -53,8 +64,9 @@ void add_run(CLI::App& app, Outcome& outcome, const std::string& command_line) {
     if (const auto file = environment("XML_OUTPUT_FILE"); file && !file->empty())
       hand_over(out / "junit.xml", *file);
     std::cout << reports::escape_terminal(result.claim) << "\n"
-              << reports::escape_terminal(result.headline) << "\n"
-              << "report: " << (out / "index.html").string() << "\n";
+              << reports::escape_terminal(result.headline) << "\n";
+    if (result.verdict == Verdict::fail) print_failure(out);
+    std::cout << "report: " << (out / "index.html").string() << "\n";
     if (result.located.contains("bundle"))
       std::cout << "without the model: crossval replay "
                 << reports::shell_quote((out / result.located["bundle"].get<std::string>()).string()) << "\n";

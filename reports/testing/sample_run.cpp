@@ -329,6 +329,17 @@ class Maker {
           o_.failing_case
               ? json{{"case", id(*o_.failing_case)}, {"step", 1}, {"tap", "ffn_act-1"}, {"mode", "local"}}
               : json(nullptr)},
+         {"located",
+          o_.failing_case
+              ? json{{"case", id(*o_.failing_case)},
+                     {"step", 1},
+                     {"who", "candidate wrong"},
+                     {"tap", "ffn_act-1"},
+                     {"row", 0},
+                     {"why", "nmse 0.31 > 1e-06"},
+                     {"likeness", "differs as if the gate were not activated: 0 bits left" + text_},
+                     {"bundle", "replay/x-ffn_act-1.crossval-bundle"}}
+              : json(nullptr)},
          {"quadrant", o_.failing_case ? json("candidate wrong") : json(nullptr)}});
   }
 
