@@ -15,9 +15,9 @@ namespace fs = std::filesystem;
 using bitnet::InputError;
 using nlohmann::json;
 
-constexpr const char* kFiles[] = {"results.jsonl", "results.jsonl.tmp", "pending.jsonl", "report.json",
-                                  "junit.xml",     "summary.md",        "results.sarif", "index.html",
-                                  "receipt.json"};
+constexpr const char* kFiles[] = {"results.jsonl", "results.jsonl.tmp", "pending.jsonl",
+                                  "report.json",   "junit.xml",         "summary.md",
+                                  "results.sarif", "index.html",        "receipt.json"};
 
 // Lines with their line feed, up to `enough`.
 int whole_lines(const fs::path& path, int enough) {
