@@ -209,7 +209,7 @@ void write_markdown(const Report& report, AtomicFile& out) {
 
   if (const std::vector<std::string> lines = first_failure_lines(report); !lines.empty()) {
     out.write("\n### The first failure\n\n");
-    for (const std::string& line : lines) out.write("- " + flow(line, 1000) + "\n");
+    for (const std::string& fact : lines) out.write("- " + flow(fact, 1000) + "\n");
   }
   write_failures(report, out);
 
