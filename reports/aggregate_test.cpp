@@ -508,7 +508,8 @@ TEST(FailureText, SaysWhatWhereAndHowMuch) {
       failure_sentence(c),
       "free ffn_act-0, step 3, row 2 of 7: cosine 0.93 < 0.999; gate free.cosine; cosine 0.93, NMSE 0.125, "
       "norm ratio 1.25; "
-      "differing 37 of 2,560 values (1.45 %); greatest difference 0.5 at [2, 117]: got 0.75, expected 0.25");
+      "differing 37 of 2,560 values (1.45 %); greatest difference 0.5 at [2, 117]: got 0.75, expected 0.25; "
+      "that is 2 of the expected value there");
 }
 
 TEST(FailureText, Figures) {
