@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "crossval/lockstep/local.h"
+#include "crossval/lockstep/operation_kind.h"
 
 namespace crossval {
 namespace {
@@ -78,39 +79,27 @@ Bounds context(const bitnet::Config& c, Row probabilities, const float* values, 
 Bounds bounds_of(const bitnet::Model& model, const bitnet::Operation& operation, Row input, Row other,
                  std::int64_t position, Row y) {
   const bitnet::Config& c = model.config();
-  switch (operation.output.tap) {
-    case Tap::inp_embd:
-    case Tap::ffn_par:
+  switch (operation_kind(operation.output.tap)) {
+    case OperationKind::embedding:
+    case OperationKind::product:
       return bounds_of_roundings(y, 4);
-    case Tap::ffn_inp:
-    case Tap::l_out:
+    case OperationKind::sum:
       return bounds_of_sum(input, other);
-    case Tap::ffn_act:
+    case OperationKind::activation:
       return c.activation == bitnet::Activation::silu ? bounds_of_silu(y, input) : bounds_of_roundings(y, 4);
-    case Tap::attn_norm:
-    case Tap::attn_sub_norm:
-    case Tap::ffn_norm:
-    case Tap::ffn_sub_norm:
-    case Tap::result_norm:
+    case OperationKind::norm:
       return bounds_of_rms_norm(y);
-    case Tap::q_proj:
-    case Tap::k_proj:
-    case Tap::v_proj:
-    case Tap::attn_out:
-    case Tap::ffn_gate:
-    case Tap::ffn_up:
-    case Tap::ffn_down:
+    case OperationKind::projection:
       return bounds_of_product(y, projection_of(model.weights(), operation.output).bias);
-    case Tap::q_rope:
-    case Tap::k_rope:
+    case OperationKind::rope:
       return rope(model, input, position);
-    case Tap::kq:
+    case OperationKind::scores:
       return scores(c, input, operation.history, position + 1);
-    case Tap::kq_soft_max:
+    case OperationKind::softmax:
       return soft_max(c, y, input, position + 1);
-    case Tap::attn_ctx:
+    case OperationKind::context:
       return context(c, input, operation.history, position + 1);
-    case Tap::result_output:
+    case OperationKind::head:
       break;
   }
   return {};

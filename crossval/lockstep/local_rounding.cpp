@@ -1,6 +1,7 @@
 #include "crossval/lockstep/local_rounding.h"
 
 #include "crossval/lockstep/local.h"
+#include "crossval/lockstep/operation_kind.h"
 #include "engine/formats/float_format.h"
 #include "engine/formats/i2s.h"
 
@@ -33,19 +34,8 @@ std::optional<InputRounding> other_than(const Identity& identity, const char* ke
 }
 
 bool multiplies(Tap tap) {
-  switch (tap) {
-    case Tap::q_proj:
-    case Tap::k_proj:
-    case Tap::v_proj:
-    case Tap::attn_out:
-    case Tap::ffn_gate:
-    case Tap::ffn_up:
-    case Tap::ffn_down:
-    case Tap::result_output:
-      return true;
-    default:
-      return false;
-  }
+  const OperationKind kind = operation_kind(tap);
+  return kind == OperationKind::projection || kind == OperationKind::head;
 }
 
 MatrixRows rows_of(const bitnet::TernaryMatrix& m, float factor) {

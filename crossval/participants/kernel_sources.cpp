@@ -1,5 +1,6 @@
 #include "crossval/participants/kernel_sources.h"
 
+#include "crossval/lockstep/operation_kind.h"
 #include "engine/model/taps.h"
 
 namespace crossval {
@@ -65,40 +66,28 @@ std::string_view float_operation(TensorType type, bool decoding) {
 }
 
 std::string_view operation_of(const bitnet::Model& model, Tap tap) {
-  switch (tap) {
-    case Tap::inp_embd:
+  switch (operation_kind(tap)) {
+    case OperationKind::embedding:
       return float_operation(model.weights().token_embd.type(), true);
-    case Tap::attn_norm:
-    case Tap::attn_sub_norm:
-    case Tap::ffn_norm:
-    case Tap::ffn_sub_norm:
-    case Tap::result_norm:
+    case OperationKind::norm:
       return "rms_norm";
-    case Tap::q_proj:
-    case Tap::k_proj:
-    case Tap::v_proj:
-    case Tap::attn_out:
-    case Tap::ffn_gate:
-    case Tap::ffn_up:
-    case Tap::ffn_down:
+    case OperationKind::projection:
       return "ternary_matmul";
-    case Tap::q_rope:
-    case Tap::k_rope:
+    case OperationKind::rope:
       return "rope";
-    case Tap::kq:
+    case OperationKind::scores:
       return "attn_scores";
-    case Tap::kq_soft_max:
+    case OperationKind::softmax:
       return "softmax";
-    case Tap::attn_ctx:
+    case OperationKind::context:
       return "attn_context";
-    case Tap::ffn_inp:
-    case Tap::l_out:
+    case OperationKind::sum:
       return "add";
-    case Tap::ffn_act:
+    case OperationKind::activation:
       return model.config().activation == bitnet::Activation::silu ? "silu" : "relu_squared";
-    case Tap::ffn_par:
+    case OperationKind::product:
       return "mul";
-    case Tap::result_output:
+    case OperationKind::head:
       return float_operation(model.weights().output.type(), false);
   }
   return "";

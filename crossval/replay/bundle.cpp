@@ -47,7 +47,7 @@ json gates_json(const GateSet& gates) {
 }
 
 json operation_json(const SmallOperation& o) {
-  return {{"kind", to_string(small_kind(o.tap.tap))},
+  return {{"kind", to_string(operation_kind(o.tap.tap))},
           {"position", o.position},
           {"width", o.width},
           {"heads", o.heads},
@@ -147,7 +147,7 @@ class Reader {
     const auto tap = bitnet::parse_tap(text("tap"));
     if (!tap) fail("tap", "is `" + printable(text("tap"), 60) + "`, no tap's name" + kAgain);
     o.tap = *tap;
-    const SmallKind kind = small_kind(tap->tap);
+    const OperationKind kind = operation_kind(tap->tap);
     const json all = parse(text("operation"));
     if (!all.is_object()) fail("operation", std::string("is no JSON object") + kAgain);
     const auto value = [&](const char* key) -> const json& {
@@ -180,7 +180,7 @@ class Reader {
     o.n_rot = whole("n_rot", 0, 4096);
     o.epsilon = real("epsilon", true);
     if (o.epsilon < 0) fail("operation epsilon", std::string("must not be negative") + kAgain);
-    o.rope_base = real("rope_base", kind != SmallKind::rope);
+    o.rope_base = real("rope_base", kind != OperationKind::rope);
     o.rope_scale = real("rope_scale", false);
     o.pairing =
         word("pairing", "neox", "adjacent") ? bitnet::RopePairing::adjacent : bitnet::RopePairing::neox;
@@ -197,14 +197,14 @@ class Reader {
   }
 
   // What a model must have that can hold the operation.
-  void check_shape(SmallKind kind, const SmallOperation& o) const {
-    const bool rows = kind == SmallKind::embedding || kind == SmallKind::norm ||
-                      kind == SmallKind::projection || kind == SmallKind::head;
+  void check_shape(OperationKind kind, const SmallOperation& o) const {
+    const bool rows = kind == OperationKind::embedding || kind == OperationKind::norm ||
+                      kind == OperationKind::projection || kind == OperationKind::head;
     if (rows && (o.width < 128 || o.width % 128 != 0))
       fail("operation width", "must be a multiple of 128, not " + std::to_string(o.width) + kAgain);
-    if ((kind == SmallKind::scores || kind == SmallKind::softmax) && o.head_dim % 2 != 0)
+    if ((kind == OperationKind::scores || kind == OperationKind::softmax) && o.head_dim % 2 != 0)
       fail("operation head_dim", std::string("must be even") + kAgain);
-    if (kind != SmallKind::rope) return;
+    if (kind != OperationKind::rope) return;
     const bool partly = o.pairing == bitnet::RopePairing::neox && o.weight.empty();
     if (o.head_dim % 2 != 0 || o.n_rot < 2 || o.n_rot % 2 != 0 || o.n_rot > o.head_dim ||
         (o.n_rot != o.head_dim && !partly))
@@ -266,17 +266,17 @@ class Reader {
   }
 
   void read_weights(SmallOperation& o, const SmallSizes& sizes) {
-    const SmallKind kind = small_kind(o.tap.tap);
-    if (kind == SmallKind::norm) o.weight = finite("weight", o.width);
-    if (kind == SmallKind::rope && find("weight")) {
+    const OperationKind kind = operation_kind(o.tap.tap);
+    if (kind == OperationKind::norm) o.weight = finite("weight", o.width);
+    if (kind == OperationKind::rope && find("weight")) {
       o.weight = finite("weight", o.n_rot / 2);
       if (std::ranges::find(o.weight, 0.0f) != o.weight.end())
         fail_tensor("weight", "holds a zero, by which angles would be divided");
       check_shape(kind, o);
     }
-    if (kind == SmallKind::projection && find("bias")) o.bias = finite("bias", o.outputs());
+    if (kind == OperationKind::projection && find("bias")) o.bias = finite("bias", o.outputs());
     if (sizes.table_rows == 0) return;
-    const bool table = kind == SmallKind::embedding || kind == SmallKind::head;
+    const bool table = kind == OperationKind::embedding || kind == OperationKind::head;
     if (table && o.table_type != TensorType::i2_s) {
       const auto bytes = bitnet::tensor_bytes(o.table_type, static_cast<std::uint64_t>(o.width),
                                               static_cast<std::uint64_t>(sizes.table_rows));

@@ -15,7 +15,7 @@ void require(bool condition) {
 }
 
 void require_whole(const crossval::Bundle& b) {
-  using crossval::SmallKind;
+  using crossval::OperationKind;
   const crossval::SmallOperation& o = b.operation;
   const crossval::SmallSizes sizes = crossval::sizes_of(o);
   require(o.outputs() > 0 && std::ssize(b.shown) == o.outputs() && std::ssize(b.evaluated) == o.outputs());

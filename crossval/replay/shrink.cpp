@@ -123,7 +123,7 @@ class FailedRow {
 };
 
 // Heads first, then values of those that are left.
-Part smallest_part(const FailedRow& row, SmallKind kind, Part part, std::int64_t width) {
+Part smallest_part(const FailedRow& row, OperationKind kind, Part part, std::int64_t width) {
   const std::int64_t worst = row.worst();
   if (row.rounds_otherwise()) {  // what rounding explains of some columns only, each of them alone tells
     part.values = {worst};
@@ -192,7 +192,7 @@ std::variant<Bundle, std::string> shrink(const LocalFailure& failure, const Bund
     const FailedRow row(failure, source, t);
     if (row.judged().pass) continue;
     const std::int64_t position = o.positions[t], width = head_width(config, tap.tap, position);
-    const SmallKind kind = small_kind(tap.tap);
+    const OperationKind kind = operation_kind(tap.tap);
     const Part part = smallest_part(row, kind, whole(config, tap.tap, position), width);
     Bundle b;
     b.operation = cut(source.model, o, t, part);

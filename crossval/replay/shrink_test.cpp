@@ -123,7 +123,7 @@ class OfModel : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(OfModel, EveryOperationIsReplayedFromItsBundle) {
-  std::map<SmallKind, int> kinds;
+  std::map<OperationKind, int> kinds;
   EveryOperation(model()).run([&](Bundle& bundle) {
     const std::string tap = bitnet::to_string(bundle.operation.tap);
     bundle.case_id = "c";
@@ -139,7 +139,7 @@ TEST_P(OfModel, EveryOperationIsReplayedFromItsBundle) {
     EXPECT_EQ(replayed.evaluator_bits, 0) << tap;
     EXPECT_TRUE(replayed.engine.judgement.pass) << tap;
     EXPECT_EQ(replayed.engine.measured.row.bits, 0) << tap;
-    ++kinds[small_kind(bundle.operation.tap.tap)];
+    ++kinds[operation_kind(bundle.operation.tap.tap)];
   });
   EXPECT_EQ(kinds.size(), 11u);
 }

@@ -53,16 +53,16 @@ void add_heads(const SmallOperation& o, std::int64_t head_dim, Shape& shape) {
 
 Shape shape_of(const SmallOperation& o) {
   Shape s;
-  switch (small_kind(o.tap.tap)) {
-    case SmallKind::embedding:
-    case SmallKind::norm:
+  switch (operation_kind(o.tap.tap)) {
+    case OperationKind::embedding:
+    case OperationKind::norm:
       s.n_embd = o.width;
       break;
-    case SmallKind::head:
+    case OperationKind::head:
       s.n_embd = o.width;
       s.n_vocab = rounded_up(std::max(o.outputs(), kVocabulary), 4);
       break;
-    case SmallKind::projection:
+    case OperationKind::projection:
       s.n_embd = o.width;
       s.head_dim = s.n_rot = 16;  // the least that the emulator runs
       s.heads = rounded_up(o.outputs(), kBlock) / s.head_dim;
@@ -73,7 +73,7 @@ Shape shape_of(const SmallOperation& o) {
           throw InputError("more outputs with a factor than a small model can hold");
       }
       break;
-    case SmallKind::rope:
+    case OperationKind::rope:
       add_heads(o, o.head_dim, s);
       if (o.pairing == bitnet::RopePairing::neox) {
         s.architecture = o.n_rot == o.head_dim ? "bitnet-b1.58" : "bitnet";
@@ -81,21 +81,21 @@ Shape shape_of(const SmallOperation& o) {
       }
       s.n_rot = o.n_rot;
       break;
-    case SmallKind::scores:
-    case SmallKind::softmax:
+    case OperationKind::scores:
+    case OperationKind::softmax:
       add_heads(o, o.head_dim, s);
       break;
-    case SmallKind::context:
+    case OperationKind::context:
       add_heads(o, rounded_up(o.head_dim, 16), s);
       break;
-    case SmallKind::activation:  // the architecture's own: the emulator reads no other from a file
+    case OperationKind::activation:  // the architecture's own: the emulator reads no other from a file
       if (o.activation == bitnet::Activation::relu_squared) s.architecture = "bitnet-b1.58";
       s.n_ff = rounded_up(o.outputs(), kBlock);
       break;
-    case SmallKind::product:
+    case OperationKind::product:
       s.n_ff = rounded_up(o.outputs(), kBlock);
       break;
-    case SmallKind::sum:
+    case OperationKind::sum:
       s.n_embd = rounded_up(o.outputs(), kBlock);
       break;
   }
@@ -129,7 +129,7 @@ void add_keys(const SmallOperation& o, const Shape& s, bitnet::gguf::Writer& wri
   number("attention.value_length", s.head_dim);
   number("rope.dimension_count", s.n_rot);
   writer.add(a + ".attention.layer_norm_rms_epsilon", o.epsilon);
-  const bool turns = small_kind(o.tap.tap) == SmallKind::rope;
+  const bool turns = operation_kind(o.tap.tap) == OperationKind::rope;
   writer.add(a + ".rope.freq_base", turns ? o.rope_base : 10000.0f);
   if (turns && o.rope_scale != 1) writer.add(a + ".rope.scaling.factor", divisor_of(o.rope_scale));
   writer.add(a + ".hidden_activation",
@@ -212,8 +212,8 @@ class Tensors {
 };
 
 void add_tensors(const SmallOperation& o, const Shape& s, Tensors& tensors) {
-  const SmallKind kind = small_kind(o.tap.tap);
-  const bool tabled = kind == SmallKind::embedding || kind == SmallKind::head;
+  const OperationKind kind = operation_kind(o.tap.tap);
+  const bool tabled = kind == OperationKind::embedding || kind == OperationKind::head;
   tensors.add("token_embd.weight", s.n_embd, s.n_vocab, tabled ? o.table_type : TensorType::f16);
   tensors.add("blk.0.attn_norm.weight", s.n_embd);
   const auto matrix = [&](const char* name, std::int64_t columns, std::int64_t rows) {
@@ -233,17 +233,17 @@ void add_tensors(const SmallOperation& o, const Shape& s, Tensors& tensors) {
     tensors.add("blk.0.ffn_sub_norm.weight", s.n_ff);
   }
   switch (kind) {
-    case SmallKind::embedding:
-    case SmallKind::head:
+    case OperationKind::embedding:
+    case OperationKind::head:
       if (o.table_type == TensorType::i2_s)
         tensors.fill("token_embd.weight", o.ternary, o.scale);
       else
         tensors.fill("token_embd.weight", o.table);
       break;
-    case SmallKind::norm:
+    case OperationKind::norm:
       tensors.fill("blk.0.attn_norm.weight", o.weight);
       break;
-    case SmallKind::projection:
+    case OperationKind::projection:
       tensors.fill("blk.0.attn_q.weight", o.ternary, o.scale);
       if (o.factor != 1) {
         tensors.add("blk.0.attn_q.scale", 1);
@@ -254,7 +254,7 @@ void add_tensors(const SmallOperation& o, const Shape& s, Tensors& tensors) {
         tensors.fill("blk.0.attn_q.bias", o.bias);
       }
       break;
-    case SmallKind::rope:
+    case OperationKind::rope:
       if (o.weight.empty()) break;
       tensors.add("rope_freqs.weight", s.n_rot / 2);
       tensors.fill("rope_freqs.weight", o.weight);
@@ -314,33 +314,33 @@ void SmallModel::make(const SmallOperation& o) {
     row_ = row;
     kept_ = wide_ = row;
   };
-  switch (small_kind(o.tap.tap)) {
-    case SmallKind::embedding:
+  switch (operation_kind(o.tap.tap)) {
+    case OperationKind::embedding:
       set(Tap::inp_embd, s.n_embd);
       break;
-    case SmallKind::norm:
+    case OperationKind::norm:
       set(Tap::attn_norm, s.n_embd);
       break;
-    case SmallKind::projection:
+    case OperationKind::projection:
       set(Tap::q_proj, s.q_width());
       break;
-    case SmallKind::rope:
+    case OperationKind::rope:
       set(Tap::q_rope, s.q_width());
       position_ = static_cast<std::int32_t>(o.position);
       a_.resize(static_cast<std::size_t>(row_));
       break;
-    case SmallKind::scores:
+    case OperationKind::scores:
       set(Tap::kq, s.heads * cells);
       position_ = static_cast<std::int32_t>(o.position);
       a_.resize(static_cast<std::size_t>(s.q_width()));
       history_ = widened(o.history, o.heads * o.head_dim, s.kv_width());
       break;
-    case SmallKind::softmax:
+    case OperationKind::softmax:
       set(Tap::kq_soft_max, s.heads * cells);
       position_ = static_cast<std::int32_t>(o.position);
       a_.resize(static_cast<std::size_t>(row_));
       break;
-    case SmallKind::context:
+    case OperationKind::context:
       set(Tap::attn_ctx, s.q_width());
       position_ = static_cast<std::int32_t>(o.position);
       kept_ = o.head_dim;
@@ -348,21 +348,21 @@ void SmallModel::make(const SmallOperation& o) {
       a_.resize(static_cast<std::size_t>(s.heads * cells));
       history_ = widened(widened(o.history, o.head_dim, s.head_dim), o.heads * s.head_dim, s.kv_width());
       break;
-    case SmallKind::activation:
+    case OperationKind::activation:
       set(Tap::ffn_act, s.n_ff);
       a_.resize(static_cast<std::size_t>(row_));
       break;
-    case SmallKind::product:
+    case OperationKind::product:
       set(Tap::ffn_par, s.n_ff);
       a_.resize(static_cast<std::size_t>(row_));
       b_.resize(static_cast<std::size_t>(row_));
       break;
-    case SmallKind::sum:
+    case OperationKind::sum:
       set(Tap::ffn_inp, s.n_embd);
       a_.resize(static_cast<std::size_t>(row_));
       b_.resize(static_cast<std::size_t>(row_));
       break;
-    case SmallKind::head:
+    case OperationKind::head:
       set(Tap::result_output, s.n_vocab);
       break;
   }

@@ -15,12 +15,12 @@ using bitnet::Tap;
 using bitnet::TensorType;
 
 std::int64_t heads_of(const bitnet::Config& config, Tap tap) {
-  switch (small_kind(tap)) {
-    case SmallKind::rope:
+  switch (operation_kind(tap)) {
+    case OperationKind::rope:
       return tap == Tap::k_rope ? config.n_head_kv : config.n_head;
-    case SmallKind::scores:
-    case SmallKind::softmax:
-    case SmallKind::context:
+    case OperationKind::scores:
+    case OperationKind::softmax:
+    case OperationKind::context:
       return config.n_head;
     default:
       return 1;
@@ -78,74 +78,28 @@ std::int64_t scores_before(const bitnet::Config& config, const bitnet::Operation
 
 }  // namespace
 
-SmallKind small_kind(Tap tap) {
-  switch (tap) {
-    case Tap::inp_embd:
-      return SmallKind::embedding;
-    case Tap::attn_norm:
-    case Tap::attn_sub_norm:
-    case Tap::ffn_norm:
-    case Tap::ffn_sub_norm:
-    case Tap::result_norm:
-      return SmallKind::norm;
-    case Tap::q_proj:
-    case Tap::k_proj:
-    case Tap::v_proj:
-    case Tap::attn_out:
-    case Tap::ffn_gate:
-    case Tap::ffn_up:
-    case Tap::ffn_down:
-      return SmallKind::projection;
-    case Tap::q_rope:
-    case Tap::k_rope:
-      return SmallKind::rope;
-    case Tap::kq:
-      return SmallKind::scores;
-    case Tap::kq_soft_max:
-      return SmallKind::softmax;
-    case Tap::attn_ctx:
-      return SmallKind::context;
-    case Tap::ffn_act:
-      return SmallKind::activation;
-    case Tap::ffn_par:
-      return SmallKind::product;
-    case Tap::ffn_inp:
-    case Tap::l_out:
-      return SmallKind::sum;
-    case Tap::result_output:
-      return SmallKind::head;
-  }
-  throw std::logic_error("a tap of no kind");
-}
-
-std::string_view to_string(SmallKind kind) {
-  constexpr std::string_view kNames[] = {"embedding", "norm",       "projection", "rope", "scores", "softmax",
-                                         "context",   "activation", "product",    "sum",  "head"};
-  return kNames[static_cast<std::size_t>(kind)];
-}
-
 SmallSizes sizes_of(const SmallOperation& o) {
   const std::int64_t rows = o.heads * o.head_dim, scores = o.heads * o.cells();
-  switch (small_kind(o.tap.tap)) {
-    case SmallKind::embedding:
+  switch (operation_kind(o.tap.tap)) {
+    case OperationKind::embedding:
       return {.outputs = o.width, .table_rows = 1};
-    case SmallKind::norm:
+    case OperationKind::norm:
       return {.a = o.width, .outputs = o.width};
-    case SmallKind::projection:
-    case SmallKind::head:
+    case OperationKind::projection:
+    case OperationKind::head:
       return {.a = o.width, .table_rows = o.outputs()};
-    case SmallKind::rope:
+    case OperationKind::rope:
       return {.a = rows, .outputs = rows};
-    case SmallKind::scores:
+    case OperationKind::scores:
       return {.a = rows, .history = o.cells() * rows, .outputs = scores};
-    case SmallKind::softmax:
+    case OperationKind::softmax:
       return {.a = scores, .outputs = scores};
-    case SmallKind::context:
+    case OperationKind::context:
       return {.a = scores, .history = o.cells() * rows, .outputs = rows};
-    case SmallKind::activation:
+    case OperationKind::activation:
       return {.a = o.outputs()};
-    case SmallKind::product:
-    case SmallKind::sum:
+    case OperationKind::product:
+    case OperationKind::sum:
       return {.a = o.outputs(), .b = o.outputs()};
   }
   return {};
@@ -167,14 +121,14 @@ std::vector<std::int64_t> columns_of(const Part& part, std::int64_t width) {
   return columns;
 }
 
-bool heads_part(SmallKind kind) {
-  return kind == SmallKind::rope || kind == SmallKind::scores || kind == SmallKind::softmax ||
-         kind == SmallKind::context;
+bool heads_part(OperationKind kind) {
+  return kind == OperationKind::rope || kind == OperationKind::scores || kind == OperationKind::softmax ||
+         kind == OperationKind::context;
 }
 
-bool values_part(SmallKind kind) {
-  return kind != SmallKind::embedding && kind != SmallKind::norm && kind != SmallKind::rope &&
-         kind != SmallKind::softmax;
+bool values_part(OperationKind kind) {
+  return kind != OperationKind::embedding && kind != OperationKind::norm && kind != OperationKind::rope &&
+         kind != OperationKind::softmax;
 }
 
 SmallOperation cut(const bitnet::Model& model, const bitnet::Operation& o, std::size_t row,
@@ -206,16 +160,16 @@ SmallOperation cut(const bitnet::Model& model, const bitnet::Operation& o, std::
       s.history.insert(s.history.end(), some.begin(), some.end());
     }
   };
-  switch (small_kind(tap.tap)) {
-    case SmallKind::embedding:
+  switch (operation_kind(tap.tap)) {
+    case OperationKind::embedding:
       take_table(w.token_embd, {o.tokens[row]}, s);
       break;
-    case SmallKind::norm:
+    case OperationKind::norm:
       s.weight = norm_weight_of(w, tap);
       s.epsilon = c.rms_eps;
       input(std::ssize(s.weight));
       break;
-    case SmallKind::projection: {
+    case OperationKind::projection: {
       const bitnet::Projection& p = projection_of(w, tap);
       input(p.matrix.cols);
       s.ternary = ternary_rows(p.matrix, part.values);
@@ -225,7 +179,7 @@ SmallOperation cut(const bitnet::Model& model, const bitnet::Operation& o, std::
         for (const std::int64_t r : part.values) s.bias.push_back(p.bias[static_cast<std::size_t>(r)]);
       break;
     }
-    case SmallKind::rope: {
+    case OperationKind::rope: {
       const std::int64_t width = heads_of(c, tap.tap) * c.head_dim;
       heads(c.head_dim);
       s.a = pick(o.a + t * width, c.head_dim, part.heads, part.values);
@@ -237,37 +191,37 @@ SmallOperation cut(const bitnet::Model& model, const bitnet::Operation& o, std::
       s.weight = w.rope_freqs;
       break;
     }
-    case SmallKind::scores:
+    case OperationKind::scores:
       // A score has one cell; how many others there are does not matter.
       heads(c.head_dim);
       s.position = std::ssize(part.values) - 1;
       s.a = pick(o.a + t * c.q_width(), c.head_dim, part.heads, first(c.head_dim));
       history(part.values, first(c.head_dim));
       break;
-    case SmallKind::softmax:
+    case OperationKind::softmax:
       heads(c.head_dim);
       s.position = position;
       s.a = pick(o.a + scores_before(c, o, row), cells, part.heads, part.values);
       break;
-    case SmallKind::context:
+    case OperationKind::context:
       heads(std::ssize(part.values));
       s.position = position;
       s.a = pick(o.a + scores_before(c, o, row), cells, part.heads, first(cells));
       history(first(cells), part.values);
       break;
-    case SmallKind::activation:
+    case OperationKind::activation:
       s.activation = c.activation;
       s.a = pick(o.a + t * c.n_ff, 0, {0}, part.values);
       break;
-    case SmallKind::product:
+    case OperationKind::product:
       s.a = pick(o.a + t * c.n_ff, 0, {0}, part.values);
       s.b = pick(o.b + t * c.n_ff, 0, {0}, part.values);
       break;
-    case SmallKind::sum:
+    case OperationKind::sum:
       s.a = pick(o.a + t * c.n_embd, 0, {0}, part.values);
       s.b = pick(o.b + t * c.n_embd, 0, {0}, part.values);
       break;
-    case SmallKind::head:
+    case OperationKind::head:
       input(c.n_embd);
       take_table(w.output, part.values, s);
       break;

@@ -7,30 +7,13 @@
 #include <string_view>
 #include <vector>
 
+#include "crossval/lockstep/operation_kind.h"
 #include "engine/formats/tensor_type.h"
 #include "engine/model/config.h"
 #include "engine/model/model.h"
 #include "engine/model/operation.h"
 
 namespace crossval {
-
-/// What an operation computes, whichever tap it makes.
-enum class SmallKind : std::uint8_t {
-  embedding,   // a row of the table
-  norm,        // RMS norm, times a weight
-  projection,  // ternary product, times the factor, plus the bias
-  rope,
-  scores,
-  softmax,
-  context,
-  activation,
-  product,  // of activated gate and up
-  sum,      // of branch and residual
-  head,
-};
-SmallKind small_kind(bitnet::Tap tap);
-/// "projection": the word in a bundle.
-std::string_view to_string(SmallKind kind);
 
 /// Outputs stand head by head where there are heads; `columns` says which of the whole row they are. Query
 /// heads have their own copy of the keys and values that they read.
@@ -85,8 +68,8 @@ std::vector<std::int64_t> columns_of(const Part& part, std::int64_t width);
 /// Values of a whole head of the tap's row at this position.
 std::int64_t head_width(const bitnet::Config& config, bitnet::Tap tap, std::int64_t position);
 /// Whether single heads, or single values of a head, can be kept: elsewhere all inputs go into each output.
-bool heads_part(SmallKind kind);
-bool values_part(SmallKind kind);
+bool heads_part(OperationKind kind);
+bool values_part(OperationKind kind);
 
 /// Row `row` of an operation over the model, cut to the part.
 SmallOperation cut(const bitnet::Model& model, const bitnet::Operation& operation, std::size_t row,
